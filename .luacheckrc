@@ -1,0 +1,10 @@
+-- What luacheck knows of this code: Lua 5.4, no globals, 80 columns.
+std = "lua54"
+max_line_length = 80
+ignore = {"211/_.+"}    -- `local _guard <close>`: there only to be closed
+include_files = {
+  "lua/**/*.lua", "spec/**/*.lua", "examples/**/*.lua", "bench/**/*.lua",
+  "rockspec/*", ".busted", ".luacheckrc",
+  ".ci/busted", ".ci/docs", ".ci/limits",
+}
+files["spec"].std = "+busted"

@@ -1,0 +1,177 @@
+# csock: builds the C module, runs its specs and its checks, installs it.
+#
+# Not a package list: what a target needs from the system is named in the
+# table below; .ci/deps finds it or gets it.
+# Invariant: everything made lies in .build/, except lua/csock/core.so, which
+# lets a checkout run in place.
+
+PREFIX ?= /usr/local
+LUADIR ?= $(PREFIX)/share/lua/5.4
+LIBDIR ?= $(PREFIX)/lib/lua/5.4
+CFLAGS ?= -O2
+ifeq ($(shell uname -s),Darwin)
+LIBFLAG ?= -bundle -undefined dynamic_lookup
+else
+LIBFLAG ?= -shared
+endif
+
+# --- what each target needs ------------------------------------------------
+
+need/all      := cc headers
+need/install  := cc headers
+need/demo     := cc headers lua
+need/bench    := cc headers lua
+need/docs     := lua
+need/test     := cc headers lua busted
+need/asan     := gcc headers lua busted asan
+need/valgrind := cc headers lua busted valgrind
+need/lint     := cc headers lua luacheck gcc clang clang-format
+need/rock     := cc headers lua luarocks
+
+# All goals of one run together: they are looked for, and installed, once.
+needs := $(sort $(foreach goal,$(or $(MAKECMDGOALS),all),$(need/$(goal))))
+ask   := CC='$(CC)' LUA='$(LUA)' LUA_INCDIR='$(LUA_INCDIR)' .ci/deps
+
+# Looked up when first used, that is after `deps` had its chance to install;
+# the assignment inside keeps the answer.
+lua    = $(eval lua := $(shell $(ask) where lua))$(lua)
+incdir = $(eval incdir := $(shell $(ask) where headers))$(incdir)
+
+# --- ways of compiling -----------------------------------------------------
+
+VARIANT ?= release
+out     := .build/$(VARIANT)
+module  := $(out)/csock/core.so
+objects := $(patsubst csrc/%.c,$(out)/%.o,$(wildcard csrc/*.c))
+
+standard := -std=gnu11 -Wall -Wextra -Wshadow -Wconversion \
+  -Wstrict-prototypes -Wmissing-prototypes
+
+cflags/asan       := -O1 -g -fno-omit-frame-pointer \
+  -fsanitize=address,undefined -fno-sanitize-recover=undefined
+cflags/valgrind   := -O1 -g
+cflags/lint-gcc   := -Werror
+cflags/lint-clang := -Werror
+
+# Leaks are reported when all is over: without nodelete the module would be
+# unmapped by then, and the report would name nothing in it.
+ldflags/asan      := -fsanitize=address,undefined -Wl,-z,nodelete
+ldflags/valgrind  := -Wl,-z,nodelete
+
+# `make V=1` shows the commands.
+quiet := $(if $(V),,@)
+
+compile = $(CC) $(standard) -fPIC -fvisibility=hidden $(CFLAGS) \
+  $(cflags/$(VARIANT)) -I$(incdir) -I.build
+
+# --- what the programs see -------------------------------------------------
+
+# Names with a version in them would win over these two.
+unexport LUA_PATH_5_4 LUA_CPATH_5_4
+export LUA_PATH  := $(CURDIR)/lua/?.lua;$(CURDIR)/lua/?/init.lua;$(or \
+  $(LUA_PATH_5_4),$(LUA_PATH),;)
+export LUA_CPATH := $(CURDIR)/$(out)/?.so;$(or $(LUA_CPATH_5_4),$(LUA_CPATH),;)
+
+.PHONY: all demo test lint asan valgrind bench docs install clean
+.PHONY: deps module objects specs rock
+.PHONY: lint-lua lint-gcc lint-clang lint-format lint-limits
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+# --- build -----------------------------------------------------------------
+
+all: lua/csock/core.so
+module: $(module)
+objects: $(objects)
+
+deps:
+	@$(if $(needs),$(ask) need $(needs))
+
+# Renamed into place: a program that runs keeps the file it has mapped.
+lua/csock/core.so: .build/release/csock/core.so
+	@cp $< $@.new && mv $@.new $@
+
+$(module): $(objects)
+	@mkdir -p $(@D)
+	@echo "  link     $@"
+	$(quiet)$(CC) $(LIBFLAG) $(LDFLAGS) $(ldflags/$(VARIANT)) -o $@ $^ $(LDLIBS)
+
+$(out)/%.o: csrc/%.c Makefile | deps .build/constants.inc
+	@mkdir -p $(@D)
+	@echo "  compile  $@"
+	$(quiet)$(compile) -MMD -MP -c -o $@ $<
+
+# A name that this system lacks is simply absent, as in Python.
+.build/constants.inc: csrc/constants.list
+	@mkdir -p $(@D)
+	@awk '{ sub(/#.*/, "") } NF { printf "#ifdef %s\n  {\"%s\", \
+	(lua_Integer)(%s)},\n#endif\n", $$1, $$1, $$1 }' $< >$@.$$$$ \
+	&& mv $@.$$$$ $@
+
+-include $(objects:.o=.d)
+
+# --- run -------------------------------------------------------------------
+
+demo: all
+	@$(lua) examples/demo.lua
+
+bench: all
+	@bench/run
+
+test: all specs
+
+# gcc in any case: clang links its sanitizer into programs, not into modules.
+asan: deps .build/constants.inc
+	+@$(MAKE) VARIANT=asan CC=gcc specs
+
+valgrind: deps .build/constants.inc
+	+@$(MAKE) VARIANT=valgrind specs
+
+specs: $(module)
+	@.ci/suite $(VARIANT) $(run/$(VARIANT)) $(lua)
+
+# The interpreter is not instrumented, so the library has to be there before
+# the module is; which library, the module itself says.
+run/asan = env LD_PRELOAD=$(shell ldd $(module) | awk '/libasan/ {print $$3}')
+
+run/valgrind = valgrind --quiet --error-exitcode=99 --leak-check=full \
+  --show-leak-kinds=definite,possible --num-callers=12
+
+# --- check -----------------------------------------------------------------
+
+c_files := $(wildcard csrc/*.[ch] bench/*.[ch])
+
+lint: lint-lua lint-gcc lint-clang lint-format lint-limits
+
+lint-lua: deps
+	@luacheck --quiet --no-color .
+
+lint-gcc lint-clang: deps .build/constants.inc
+	+@$(MAKE) VARIANT=$@ CC=$(@:lint-%=%) objects
+	@for file in $(wildcard bench/*.c); do \
+	$(@:lint-%=%) $(standard) -I$(incdir) -Werror -fsyntax-only "$$file" \
+	|| exit; done
+
+lint-format: deps
+	@clang-format --dry-run -Werror $(c_files)
+
+lint-limits: all
+	@$(lua) .ci/limits $(objects) $(module) $(c_files)
+
+docs: deps
+	@$(lua) .ci/docs $(wildcard README.md docs/*.md)
+
+rock: deps
+	@.ci/rock $(lua)
+
+# --- install ---------------------------------------------------------------
+
+install: all
+	@cd lua && find . -name '*.lua' | while read -r file; do \
+	mkdir -p "$(DESTDIR)$(LUADIR)/$${file%/*}" && \
+	install -m 644 "$$file" "$(DESTDIR)$(LUADIR)/$$file" || exit; done
+	@mkdir -p "$(DESTDIR)$(LIBDIR)/csock"
+	@install -m 755 lua/csock/core.so "$(DESTDIR)$(LIBDIR)/csock/core.so"
+
+clean:
+	@rm -rf .build lua/csock/core.so

@@ -1,0 +1,25 @@
+/*
+ * class.h: the two doors through which C code meets the object model.
+ *
+ * It is not the model: what classes mean is written in lua/csock/class.lua,
+ * and class.c holds only what has to be fast. Whoever makes userdata in C
+ * includes this file to give an instance its metatable and to know it again.
+ */
+#ifndef CS_CLASS_H
+#define CS_CLASS_H
+
+#include <lua.h>
+
+/* Push the metatable that instances of the class at `arg` carry; an argument
+   error if no class is there. Its identity never changes while the class
+   lives, so it may be kept. */
+void cs_pushmetatable(lua_State *L, int arg);
+
+/* The block of the userdata at `arg` if its class is, or derives from, the
+   native class marked with `tag`; NULL for anything else. Never raises. */
+void *cs_tonative(lua_State *L, int arg, const void *tag);
+
+/* Set the field `class` of the table on top: the C half of csock.class. */
+void cs_open_class(lua_State *L);
+
+#endif

@@ -1,0 +1,175 @@
+/* drive: attempt, then wait, then attempt again.  In a task of the loop it
+** waits by yielding, elsewhere in poll(2), or, for a socket that may block for
+** ever, in the system call itself.  It alone decides between the three, runs
+** the hooks that a signal has left pending, and reports failure.
+** Not here: any system call of an operation. */
+
+#include <errno.h>
+#include <lauxlib.h>
+#include <sys/socket.h>
+
+#include "drive.h"
+#include "error.h"
+
+#define MOMENT (CS_SECOND / 500) /* between attempts that nothing announces */
+
+static int would_block(int err) {
+  return err == EAGAIN || err == EWOULDBLOCK || err == EINPROGRESS ||
+         err == EALREADY || err == CS_ELATER;
+}
+
+static int failed(lua_State *L, cs_Handle *h, const cs_Op *op, int err) {
+  if (err == CS_ELATER) err = EAGAIN;
+  if (op->failed != NULL) return op->failed(L, h, err);
+  return cs_fail(L, h->safe, err, op->name, op->address);
+}
+
+/* The flag that comes without MSG_DONTWAIT has to be on the open file. */
+static int set_nonblock(cs_Handle *h) {
+  int err = cs_setnonblock(h->source.fd, 1);
+  if (err == 0) h->nonblock = 1;
+  return err;
+}
+
+/*
+** In a task
+*/
+
+static int goon(lua_State *L, int status, lua_KContext ctx);
+
+/* One attempt: the number of results, or -errno.  EINTR is no news here: the
+** loop runs the hooks, on the coroutine that a signal hits. */
+static int attempt(lua_State *L, cs_Handle *h, const cs_Op *op) {
+  int n;
+  do n = op->attempt(L, h, MSG_DONTWAIT);
+  while (n == -EINTR);
+  return n;
+}
+
+static int later(lua_State *L, int status, lua_KContext ctx);
+
+/* Sleep until the operation may get on: in the source's list, or, where no
+** descriptor will tell (CS_ELATER), for a moment, with the deadline kept on
+** the stack. */
+static int sleep_until(lua_State *L, cs_Handle *h, const cs_Op *op, int err,
+                       int64_t deadline) {
+  if (err == CS_ELATER) {
+    int64_t soon = cs_deadline(MOMENT);
+    lua_pushinteger(L, deadline);
+    return cs_suspend(L, h->loop, NULL, soon < deadline ? soon : deadline,
+                      (lua_KContext)op, later);
+  }
+  return cs_suspendon(L, h->loop, &h->source, op->want, deadline,
+                      (lua_KContext)op, goon);
+}
+
+static int again(lua_State *L, cs_Handle *h, const cs_Op *op,
+                 int64_t deadline) {
+  int n = attempt(L, h, op);
+  if (n >= 0) return n;
+  if (!would_block(-n)) return failed(L, h, op, -n);
+  return sleep_until(L, h, op, -n, deadline);
+}
+
+static int later(lua_State *L, int status, lua_KContext ctx) {
+  const cs_Op *op = (const cs_Op *)ctx;
+  cs_Handle *h = lua_touserdata(L, 1);
+  int64_t deadline = lua_tointeger(L, -1);
+  (void)status;
+  lua_pop(L, 1);
+  cs_checkcancel(L, h->loop, op->name);
+  if (deadline <= cs_now()) return failed(L, h, op, CS_ETIMEOUT);
+  return again(L, h, op, deadline);
+}
+
+/* The task was woken: by an event, by its deadline, or by somebody. */
+static int goon(lua_State *L, int status, lua_KContext ctx) {
+  const cs_Op *op = (const cs_Op *)ctx;
+  cs_Handle *h = lua_touserdata(L, 1);
+  cs_Task *t = h->loop->current;
+  (void)status;
+  cs_checkcancel(L, h->loop, op->name);
+  if (t->why == CS_TIMEDOUT) return failed(L, h, op, CS_ETIMEOUT);
+  if (t->why == CS_WOKEN) return failed(L, h, op, EAGAIN);
+  return again(L, h, op, t->deadline);
+}
+
+/* The first time round: nothing has been tried yet. */
+static int drive_in_task(lua_State *L, cs_Handle *h, const cs_Op *op,
+                         int64_t timeout) {
+  cs_Loop *loop = h->loop;
+  cs_Task *t = loop->current;
+  int n;
+  if (t->cancel || t->scope != CS_FOREVER) cs_checkcancel(L, loop, op->name);
+  if (op->nonblock && !h->nonblock) {
+    n = set_nonblock(h);
+    if (n != 0) return failed(L, h, op, -n);
+  }
+  if (h->source.idle & op->want) /* the last read took all there was */
+    return sleep_until(L, h, op, EAGAIN, cs_deadline(timeout));
+  if (--loop->budget < 0) { /* it never has to wait: let the others run */
+    t->deadline = cs_deadline(timeout);
+    return cs_pass(L, loop, (lua_KContext)op, goon);
+  }
+  n = attempt(L, h, op);
+  if (n >= 0) return n;
+  if (!would_block(-n)) return failed(L, h, op, -n);
+  return sleep_until(L, h, op, -n, cs_deadline(timeout));
+}
+
+/*
+** Outside of tasks
+*/
+
+/* Wait after an attempt that said 'n': 1 to try again, 0 at the deadline,
+** -EINTR to run hooks and wait on, -errno. */
+static int wait_outside(cs_Handle *h, const cs_Op *op, int n,
+                        int64_t deadline) {
+  int64_t soon;
+  if (n != -CS_ELATER) return cs_waitfd(h->source.fd, op->want, deadline);
+  soon = cs_deadline(MOMENT);
+  if (deadline <= soon) return cs_waitfd(-1, 0, deadline);
+  n = cs_waitfd(-1, 0, soon);
+  return n == 0 ? 1 : n;
+}
+
+static int drive_outside(lua_State *L, cs_Handle *h, const cs_Op *op,
+                         int64_t timeout) {
+  cs_Loop *loop = h->loop;
+  int64_t deadline = 0, scope = *cs_scope(loop);
+  int started = 0, n;
+  /* one that may block for ever does so in its own system call */
+  int dontwait = timeout < 0 && scope == CS_FOREVER ? 0 : MSG_DONTWAIT;
+  if (op->nonblock && dontwait && !h->nonblock && h->source.fd >= 0 &&
+      (n = set_nonblock(h)) != 0)
+    return failed(L, h, op, -n);
+  for (;;) {
+    cs_checkcancel(L, loop, op->name);
+    n = op->attempt(L, h, dontwait);
+    if (n >= 0) return n;
+    if (n != -EINTR && (!would_block(-n) || timeout == 0))
+      return failed(L, h, op, -n);
+    if (!started) {
+      deadline = cs_deadline(timeout);
+      started = 1;
+    }
+    if (n == -EINTR) cs_runhooks(L);
+    n = wait_outside(h, op, n, scope < deadline ? scope : deadline);
+    if (n == -EINTR) cs_runhooks(L);
+    if (n == 0 && scope > deadline) return failed(L, h, op, CS_ETIMEOUT);
+    if (n < 0 && n != -EINTR) return failed(L, h, op, -n);
+  }
+}
+
+/* Carry out 'op' on the handle at index 1: results pushed, or an error. */
+int cs_drivewithin(lua_State *L, cs_Handle *h, const cs_Op *op,
+                   int64_t timeout) {
+  if (timeout != 0 && cs_intask(L, h->loop))
+    return drive_in_task(L, h, op, timeout);
+  return drive_outside(L, h, op, timeout);
+}
+
+/* The same within the handle's own timeout. */
+int cs_drive(lua_State *L, cs_Handle *h, const cs_Op *op) {
+  return cs_drivewithin(L, h, op, h->timeout);
+}

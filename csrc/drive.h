@@ -1,0 +1,43 @@
+/* drive: the one place that knows how to wait.  An operation is an attempt,
+** which makes one non-blocking system call and pushes its results; the driver
+** calls it, waits, and calls it again.  What an unfinished operation has to
+** remember is on the Lua stack, where the arguments are.
+**
+** The object is at stack index 1, a userdata that begins with a cs_Handle. */
+
+#ifndef cs_drive_h
+#define cs_drive_h
+
+#include <lua.h>
+
+#include "loop.h"
+
+typedef struct cs_Handle {
+  cs_Source source; /* first */
+  cs_Loop *loop;
+  int64_t timeout;        /* nanoseconds for each operation; -1 none */
+  unsigned char nonblock; /* O_NONBLOCK, as we last saw or set it */
+  unsigned char safe;     /* failures return nil, err */
+} cs_Handle;
+
+/* an attempt's errno: would block, but no descriptor will tell when it is over
+ */
+#define CS_ELATER 0x10001
+
+typedef struct cs_Op {
+  const char *name;
+  int want;    /* what to wait for on EAGAIN: CS_READ or CS_WRITE */
+  int address; /* stack index of the address that errors tell; 0: none */
+  /* Returns the number of results pushed, or -errno with the stack as it was
+  ** (but for state of its own).  'dontwait' is MSG_DONTWAIT or 0. */
+  int (*attempt)(lua_State *L, cs_Handle *h, int dontwait);
+  /* What to do instead of raising when the world refuses; NULL: raise. */
+  int (*failed)(lua_State *L, cs_Handle *h, int err);
+  int nonblock; /* needs O_NONBLOCK: there is no MSG_DONTWAIT for it */
+} cs_Op;
+
+int cs_drive(lua_State *L, cs_Handle *h, const cs_Op *op);
+int cs_drivewithin(lua_State *L, cs_Handle *h, const cs_Op *op,
+                   int64_t timeout);
+
+#endif

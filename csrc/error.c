@@ -1,0 +1,165 @@
+/* error: the one door for failures of the world.  An error is a table with
+** errno, code, strerror, op, address and where; its class, and so its methods,
+** come from Lua (lua/csock/errors.lua), which registers one metatable for each
+** errno.
+** Invariant: errno travels as an argument, since any Lua call may change it. */
+
+#include <errno.h>
+#include <lauxlib.h>
+#include <netdb.h>
+#include <string.h>
+
+#include "constants.h"
+#include "error.h"
+
+/* registry key of the table of metatables: by errno, and "name", "default" */
+static const char classes = 'e';
+
+/* The position of the innermost Lua function, as luaL_where, but also through
+** C functions in between (a property's dispatcher, pcall). */
+static void push_where(lua_State *L) {
+  lua_Debug ar;
+  for (int level = 1; level < 8 && lua_getstack(L, level, &ar); level++) {
+    lua_getinfo(L, "Sl", &ar);
+    if (ar.currentline > 0) {
+      lua_pushfstring(L, "%s:%d: ", ar.short_src, ar.currentline);
+      return;
+    }
+  }
+  lua_pushliteral(L, "");
+}
+
+static void set(lua_State *L, const char *field, const char *value) {
+  lua_pushstring(L, value);
+  lua_setfield(L, -2, field);
+}
+
+/* Push an error object of the class registered under 'key'. */
+static void push_error(lua_State *L, const char *op, int addr) {
+  lua_createtable(L, 0, 6);
+  set(L, "op", op);
+  if (addr != 0) {
+    lua_pushvalue(L, addr);
+    lua_setfield(L, -2, "address");
+  }
+  push_where(L);
+  lua_setfield(L, -2, "where");
+}
+
+static void set_class(lua_State *L, int found) {
+  if (found == LUA_TTABLE)
+    lua_setmetatable(L, -3);
+  else
+    lua_pop(L, 1);
+  lua_pop(L, 1);
+}
+
+/* Raise, or return as nil, err, the error object on top of the stack. */
+static int report(lua_State *L, int safe) {
+  if (!safe) return lua_error(L);
+  luaL_pushfail(L);
+  lua_insert(L, -2);
+  return 2;
+}
+
+/* The operation 'op' failed with errno 'err' (or CS_ETIMEOUT); 'addr' is the
+** stack index of the address it was about, 0 for none.  Raises, or when
+** 'safe' pushes nil, err and returns 2. */
+int cs_fail(lua_State *L, int safe, int err, const char *op, int addr) {
+  int number = err == CS_ETIMEOUT ? ETIMEDOUT : err;
+  int found;
+  push_error(L, op, addr);
+  lua_pushinteger(L, number);
+  lua_setfield(L, -2, "errno");
+  set(L, "code", cs_errnoname(number));
+  set(L, "strerror", err == CS_ETIMEOUT ? "timed out" : strerror(err));
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &classes);
+  found = lua_rawgeti(L, -1, number);
+  if (found == LUA_TNIL) {
+    lua_pop(L, 1);
+    found = lua_getfield(L, -1, "default");
+  }
+  set_class(L, found);
+  return report(L, safe);
+}
+
+static const char *name_code(int code) {
+  static const struct {
+    int code;
+    const char *name;
+  } names[] = {
+    {EAI_AGAIN, "EAI_AGAIN"},
+    {EAI_BADFLAGS, "EAI_BADFLAGS"},
+    {EAI_FAIL, "EAI_FAIL"},
+    {EAI_FAMILY, "EAI_FAMILY"},
+    {EAI_MEMORY, "EAI_MEMORY"},
+    {EAI_NONAME, "EAI_NONAME"},
+    {EAI_SERVICE, "EAI_SERVICE"},
+    {EAI_SOCKTYPE, "EAI_SOCKTYPE"},
+    {EAI_OVERFLOW, "EAI_OVERFLOW"},
+#if defined(EAI_NODATA)
+    {EAI_NODATA, "EAI_NODATA"},
+#endif
+#if defined(EAI_ADDRFAMILY)
+    {EAI_ADDRFAMILY, "EAI_ADDRFAMILY"},
+#endif
+  };
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+    if (names[i].code == code) return names[i].name;
+  return NULL;
+}
+
+/* The same for the resolver, whose codes are a number space of their own
+** (getaddrinfo(3)); EAI_SYSTEM is an errno in disguise. */
+int cs_failname(lua_State *L, int safe, int code, const char *op, int addr) {
+  if (code == EAI_SYSTEM) return cs_fail(L, safe, errno, op, addr);
+  push_error(L, op, addr);
+  lua_pushinteger(L, code);
+  lua_setfield(L, -2, "errno");
+  set(L, "code", name_code(code));
+  set(L, "strerror", gai_strerror(code));
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &classes);
+  set_class(L, lua_getfield(L, -1, "name"));
+  return report(L, safe);
+}
+
+/*
+** Hooks
+*/
+
+static int nothing(lua_State *L) {
+  (void)L;
+  return 0;
+}
+
+/* Let a pending debug hook run, after a signal: the stand-alone interpreter's
+** Ctrl-C is a hook that raises "interrupted!".  A call is what triggers it. */
+void cs_runhooks(lua_State *L) {
+  if (lua_gethook(L) == NULL) return;
+  lua_pushcfunction(L, nothing);
+  lua_call(L, 0, 0);
+}
+
+/* core.seterrors(t): the metatables of errors, by errno, "name", "default". */
+static int error_seterrors(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TTABLE);
+  lua_settop(L, 1);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &classes);
+  return 0;
+}
+
+/* core.errnoname(number) -> "ECONNREFUSED", or nil. */
+static int error_name(lua_State *L) {
+  lua_Integer n = luaL_checkinteger(L, 1);
+  lua_pushstring(L, n > 0 && n < 4096 ? cs_errnoname((int)n) : NULL);
+  return 1;
+}
+
+void cs_open_error(lua_State *L) {
+  lua_newtable(L); /* errors without a class, until Lua brings the classes */
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &classes);
+  lua_pushcfunction(L, error_seterrors);
+  lua_setfield(L, -2, "seterrors");
+  lua_pushcfunction(L, error_name);
+  lua_setfield(L, -2, "errnoname");
+}

@@ -1,0 +1,505 @@
+/* loop: turns.  A turn runs the tasks that are ready, asks the poller for
+** events, and lets deadlines pass.  Not here: what tasks are to Lua (task), how
+** an operation tries and waits (drive).
+** Invariant: between turns every live task is in the table of tasks, which
+** keeps it and its coroutine from the collector; `current` and `running` are
+** NULL except while lua_resume is on the C stack. */
+
+#include <errno.h>
+#include <lauxlib.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "error.h"
+#include "loop.h"
+
+/* operations that may succeed at once before a task lets the others run */
+#define BUDGET  64
+#define EVENTS  256
+#define MAXIDLE 1024 /* finished coroutines kept for reuse */
+#define ROUNDS  16   /* turns in which cancelled tasks may clean up */
+
+static const char loop_key = 'l'; /* registry key of the loop's userdata */
+
+typedef struct cs_Slot {
+  cs_Source *source; /* NULL: nobody here */
+  uint32_t generation;
+} Slot;
+
+/*
+** Lists and wake-ups
+*/
+
+static void unlink_task(cs_Task *t) {
+  t->link.prev->next = t->link.next;
+  t->link.next->prev = t->link.prev;
+  t->link.prev = t->link.next = &t->link;
+}
+
+static void append(cs_Link *list, cs_Task *t) {
+  t->link.prev = list->prev;
+  t->link.next = list;
+  list->prev->next = &t->link;
+  list->prev = &t->link;
+}
+
+void cs_enqueue(cs_Loop *loop, cs_Task *t) {
+  t->state = CS_READY;
+  append(&loop->ready, t);
+}
+
+/* Make a waiting task ready, and tell it why; any other is left alone. */
+void cs_wake(cs_Loop *loop, cs_Task *t, enum cs_Why why) {
+  if (t->state != CS_WAITING) return;
+  unlink_task(t);
+  loop->polled -= t->polled;
+  t->polled = 0;
+  t->why = (unsigned char)why;
+  cs_enqueue(loop, t);
+}
+
+static void wake_all(cs_Loop *loop, cs_Link *list) {
+  while (list->next != list) cs_wake(loop, (cs_Task *)list->next, CS_GO);
+}
+
+/*
+** Sources
+*/
+
+void cs_opensource(cs_Source *s, int fd) {
+  s->fd = fd;
+  s->watched = s->idle = s->wary = 0;
+  cs_initlist(&s->readers);
+  cs_initlist(&s->writers);
+}
+
+/* Let go of the descriptor, which the caller closes or gives away; whoever
+** waits for it is woken, tries again, and finds EBADF. */
+void cs_closesource(cs_Loop *loop, cs_Source *s) {
+  int fd = s->fd;
+  s->fd = -1;
+  if (s->watched) {
+    loop->slots[fd].source = NULL;
+    s->watched = 0;
+    if (!loop->poller.ops->persistent)
+      loop->poller.ops->forget(&loop->poller, fd);
+  }
+  wake_all(loop, &s->readers);
+  wake_all(loop, &s->writers);
+}
+
+static int grow_slots(cs_Loop *loop, size_t fd) {
+  size_t n = loop->nslots > 0 ? loop->nslots * 2 : 64;
+  Slot *slots;
+  while (n <= fd) n *= 2;
+  slots = realloc(loop->slots, n * sizeof(Slot));
+  if (slots == NULL) return -ENOMEM;
+  memset(slots + loop->nslots, 0, (n - loop->nslots) * sizeof(Slot));
+  loop->slots = slots;
+  loop->nslots = n;
+  return 0;
+}
+
+/* Tell the poller about a source: 0 or -errno. */
+static int watch(cs_Loop *loop, cs_Source *s, int want) {
+  Slot *slot;
+  size_t fd = (size_t)s->fd;
+  int err;
+  if (s->watched && loop->poller.ops->persistent) return 0;
+  if (fd >= loop->nslots && (err = grow_slots(loop, fd)) != 0) return err;
+  slot = &loop->slots[fd];
+  if (!s->watched) slot->generation++;
+  err = loop->poller.ops->watch(&loop->poller, s->fd,
+                                (uint64_t)slot->generation << 32 | fd, want);
+  if (err != 0) return err;
+  slot->source = s;
+  s->watched = 1;
+  return 0;
+}
+
+static void deliver(cs_Loop *loop, const cs_Ready *r) {
+  Slot *slot = &loop->slots[r->tag & UINT32_MAX];
+  cs_Source *s = slot->source;
+  /* the poller may still report a descriptor that was closed, or whose open
+  ** file lives on in another process under a number that is ours again */
+  if (s == NULL || slot->generation != (uint32_t)(r->tag >> 32)) return;
+  if (r->what & CS_READ) s->idle = 0;
+  if (r->what & (CS_END | CS_URGENT)) s->wary = 1;
+  if (r->what & CS_READ) wake_all(loop, &s->readers);
+  if (r->what & CS_WRITE) wake_all(loop, &s->writers);
+}
+
+/*
+** Waiting, as drive and task see it
+*/
+
+/* May this coroutine wait through the loop? */
+int cs_intask(lua_State *L, cs_Loop *loop) {
+  if (loop->current == NULL) return 0;
+  if (L == loop->running && lua_isyieldable(L)) return 1;
+  if (!loop->warned) {
+    loop->warned = 1;
+    lua_warning(L,
+                "csock: a wait inside a plain coroutine, or across a C call, "
+                "blocks the whole loop (csock.coroutine lets it pass)",
+                0);
+  }
+  return 0;
+}
+
+/* Where the deadline set by loop.timeout stands for the code now running. */
+int64_t *cs_scope(cs_Loop *loop) {
+  return loop->current != NULL ? &loop->current->scope : &loop->scope;
+}
+
+/* Raise what somebody has asked for: a cancellation, the end of a scope. */
+void cs_checkcancel(lua_State *L, cs_Loop *loop, const char *op) {
+  cs_Task *t = loop->current;
+  int64_t scope = *cs_scope(loop);
+  if (t != NULL && t->cancel) {
+    t->cancel = 0;
+    t->cancelled = 1;
+    cs_fail(L, 0, ECANCELED, op, 0);
+  }
+  if (scope != CS_FOREVER && scope <= cs_now())
+    cs_fail(L, 0, CS_ETIMEOUT, op, 0);
+}
+
+static int arm(cs_Loop *loop, cs_Task *t, int64_t deadline) {
+  if (t->scope < deadline) deadline = t->scope;
+  t->deadline = deadline;
+  if (deadline == CS_FOREVER) return 0;
+  /* an earlier time in the heap will do: expire() looks at the deadline */
+  if (t->timer.place > 0 && t->timer.when <= deadline) return 0;
+  return cs_settimer(&loop->timers, &t->timer, deadline);
+}
+
+/* Put the current task to sleep in 'list' (NULL: in none) until somebody wakes
+** it or the deadline passes; 'k' goes on then, and finds the reason in `why`.
+*/
+int cs_suspend(lua_State *L, cs_Loop *loop, cs_Link *list, int64_t deadline,
+               lua_KContext ctx, lua_KFunction k) {
+  cs_Task *t = loop->current;
+  if (arm(loop, t, deadline) != 0) return luaL_error(L, "not enough memory");
+  t->state = CS_WAITING;
+  if (list != NULL) append(list, t);
+  return lua_yieldk(L, 0, ctx, k);
+}
+
+/* The same, until a source is ready. */
+int cs_suspendon(lua_State *L, cs_Loop *loop, cs_Source *s, int want,
+                 int64_t deadline, lua_KContext ctx, lua_KFunction k) {
+  int err = watch(loop, s, want);
+  if (err != 0) return cs_fail(L, 0, -err, loop->poller.ops->name, 0);
+  loop->current->polled = 1;
+  loop->polled++;
+  return cs_suspend(L, loop, want & CS_READ ? &s->readers : &s->writers,
+                    deadline, ctx, k);
+}
+
+/* Let the other ready tasks run first. */
+int cs_pass(lua_State *L, cs_Loop *loop, lua_KContext ctx, lua_KFunction k) {
+  loop->current->why = CS_GO;
+  cs_enqueue(loop, loop->current);
+  return lua_yieldk(L, 0, ctx, k);
+}
+
+/*
+** Running
+*/
+
+/* Give a finished coroutine back for the next task. */
+static void keep_thread(lua_State *L, lua_State *co) {
+  lua_Unsigned n;
+  lua_settop(co, 0);
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &loop_key);
+  lua_getiuservalue(L, -1, CS_IDLE);
+  n = lua_rawlen(L, -1);
+  if (n < MAXIDLE) {
+    lua_pushthread(co);
+    lua_xmove(co, L, 1);
+    lua_rawseti(L, -2, (lua_Integer)n + 1);
+  }
+  lua_pop(L, 2);
+}
+
+static void close_thread(lua_State *L, lua_State *co) {
+#if LUA_VERSION_RELEASE_NUM >= 50406
+  lua_closethread(co, L);
+#else
+  (void)L;
+  lua_resetthread(co);
+#endif
+}
+
+/* Leave error and traceback on the coroutine's stack.  lua_resume has not
+** unwound it: the traceback is whole, and the variables to be closed wait. */
+static void keep_error(lua_State *L, cs_Task *t) {
+  lua_pushvalue(t->co, -1);
+  lua_xmove(t->co, L, 1);
+  luaL_traceback(L, t->co, NULL, 0);
+  close_thread(L, t->co);
+  lua_settop(t->co, 0);
+  lua_xmove(L, t->co, 2);
+  t->nresults = 2;
+}
+
+/* A task has ended with 'status' (LUA_YIELD: it is being killed). */
+void cs_endtask(lua_State *L, cs_Loop *loop, cs_Task *t, int status) {
+  t->state = status == LUA_OK ? CS_DONE : CS_FAILED;
+  if (status == LUA_OK)
+    t->nresults = lua_gettop(t->co);
+  else if (status == LUA_YIELD)
+    close_thread(L, t->co);
+  else
+    keep_error(L, t);
+  cs_cleartimer(&loop->timers, &t->timer);
+  wake_all(loop, &t->joiners);
+  loop->live--;
+  if (status == LUA_OK && t->nresults == 0) {
+    keep_thread(L, t->co);
+    t->co = NULL;
+  }
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &loop_key);
+  lua_getiuservalue(L, -1, CS_TASKS);
+  lua_pushnil(L);
+  lua_rawsetp(L, -2, t); /* from here on only a handle keeps it */
+  lua_pop(L, 2);
+}
+
+static void resume(lua_State *L, cs_Loop *loop, cs_Task *t) {
+  int nresults, status, nargs = 0;
+  if (!t->started) {
+    nargs = lua_gettop(t->co) - 1;
+    t->started = 1;
+  }
+  t->state = CS_RUNNING;
+  loop->current = t;
+  loop->running = t->co;
+  loop->budget = BUDGET;
+  status = lua_resume(t->co, L, nargs, &nresults);
+  loop->current = NULL;
+  loop->running = NULL;
+  if (status != LUA_YIELD)
+    cs_endtask(L, loop, t, status);
+  else if (t->state == CS_RUNNING) { /* a coroutine.yield of the user's */
+    lua_pop(t->co, nresults);
+    t->why = CS_GO;
+    cs_enqueue(loop, t);
+  }
+}
+
+/* Run what is ready now; what becomes ready meanwhile has its turn later. */
+static void run_ready(lua_State *L, cs_Loop *loop) {
+  cs_Link batch;
+  if (loop->ready.next == &loop->ready) return;
+  batch = loop->ready;
+  batch.next->prev = batch.prev->next = &batch;
+  cs_initlist(&loop->ready);
+  while (batch.next != &batch) {
+    cs_Task *t = (cs_Task *)batch.next;
+    unlink_task(t);
+    resume(L, loop, t);
+  }
+}
+
+static void expire(cs_Loop *loop) {
+  cs_Timer *first = cs_firsttimer(&loop->timers);
+  int64_t now;
+  if (first == NULL) return;
+  for (now = cs_now(); first != NULL && first->when <= now;
+       first = cs_firsttimer(&loop->timers)) {
+    cs_Task *t = (cs_Task *)((char *)first - offsetof(cs_Task, timer));
+    cs_cleartimer(&loop->timers, first);
+    if (t->state != CS_WAITING || t->deadline == CS_FOREVER) continue;
+    if (t->deadline <= now)
+      cs_wake(loop, t, CS_TIMEDOUT);
+    else /* cannot fail: its slot has just become free */
+      cs_settimer(&loop->timers, first, t->deadline);
+  }
+}
+
+/* Milliseconds that the poller may sleep. */
+static int patience(lua_State *L, cs_Loop *loop) {
+  cs_Timer *first = cs_firsttimer(&loop->timers);
+  int64_t left;
+  if (loop->ready.next != &loop->ready) return 0;
+  if (first == NULL) {
+    if (loop->polled == 0)
+      luaL_error(L, "deadlock: every task waits for another one");
+    return -1;
+  }
+  left = first->when - cs_now();
+  if (left <= 0) return 0;
+  left = (left + 999999) / 1000000;
+  return left < 1000000000 ? (int)left : 1000000000;
+}
+
+/* Take what the poller has, and what time has brought; it sleeps only when
+** nothing is ready. */
+static void gather(lua_State *L, cs_Loop *loop) {
+  cs_Ready events[EVENTS];
+  int n;
+  cs_runhooks(L); /* a signal that came while a task ran */
+  n = loop->poller.ops->wait(&loop->poller, events, EVENTS, patience(L, loop));
+  if (n == -EINTR)
+    cs_runhooks(L);
+  else if (n < 0)
+    cs_fail(L, 0, -n, loop->poller.ops->name, 0);
+  for (int i = 0; i < n; i++) deliver(loop, &events[i]);
+  expire(loop);
+}
+
+static cs_Task *totask(lua_State *L, int arg) {
+  return luaL_checkudata(L, arg, "csock.task");
+}
+
+/* loop.enter() -> the loop, to be closed: opens the poller. */
+static int loop_enter(lua_State *L) {
+  cs_Loop *loop = cs_loop(L);
+  int err;
+  if (loop->entered)
+    return luaL_error(L, "the loop runs already (spawn a task in it)");
+  err = cs_openpoller(&loop->poller);
+  if (err != 0) return cs_fail(L, 0, -err, "poller", 0);
+  loop->entered = 1;
+  lua_pushvalue(L, lua_upvalueindex(1));
+  return 1;
+}
+
+/* loop.finish(task): turns until the task has ended. */
+static int loop_finish(lua_State *L) {
+  cs_Loop *loop = cs_loop(L);
+  cs_Task *t = totask(L, 1);
+  if (!loop->entered || loop->current != NULL)
+    return luaL_error(L, "not the place to run the loop");
+  for (;;) {
+    run_ready(L, loop);
+    if (t->state >= CS_DONE) return 0;
+    gather(L, loop);
+  }
+}
+
+/* Tell every task that is alive to end; the table of tasks is at 'tasks'. */
+static void cancel_all(lua_State *L, cs_Loop *loop, int tasks) {
+  for (lua_pushnil(L); lua_next(L, tasks) != 0; lua_pop(L, 1)) {
+    cs_Task *t = lua_touserdata(L, -1);
+    t->cancel = 1;
+    cs_wake(loop, t, CS_WOKEN);
+  }
+}
+
+/* End those that wait again, or never began: their variables are closed. */
+static void kill_all(lua_State *L, cs_Loop *loop, int tasks) {
+  for (lua_pushnil(L); lua_next(L, tasks) != 0; lua_pushnil(L)) {
+    cs_Task *t = lua_touserdata(L, -1);
+    t->cancelled = 1;
+    unlink_task(t);
+    loop->polled -= t->polled;
+    t->polled = 0;
+    cs_endtask(L, loop, t, LUA_YIELD);
+    lua_pop(L, 2);
+  }
+}
+
+/* __close of the loop: what is left is cancelled.  Each task hears of it once,
+** in the wait it is in; one that waits again after that is ended there. */
+static int loop_leave(lua_State *L) {
+  cs_Loop *loop = lua_touserdata(L, 1);
+  if (!loop->entered || loop->current != NULL) return 0;
+  loop->ending = 1;
+  lua_settop(L, 1);
+  lua_getiuservalue(L, 1, CS_TASKS);
+  cancel_all(L, loop, 2);
+  for (int i = 0; i < ROUNDS && loop->ready.next != &loop->ready; i++)
+    run_ready(L, loop);
+  kill_all(L, loop, 2);
+  for (size_t fd = 0; fd < loop->nslots; fd++) {
+    if (loop->slots[fd].source != NULL) loop->slots[fd].source->watched = 0;
+    loop->slots[fd].source = NULL;
+  }
+  cs_closepoller(&loop->poller);
+  loop->entered = loop->ending = 0;
+  return 0;
+}
+
+static int loop_gc(lua_State *L) {
+  cs_Loop *loop = lua_touserdata(L, 1);
+  cs_closepoller(&loop->poller);
+  cs_freetimers(&loop->timers);
+  free(loop->slots);
+  loop->slots = NULL;
+  loop->nslots = 0;
+  return 0;
+}
+
+/* loop.now() -> seconds of the monotonic clock, a float. */
+static int loop_now(lua_State *L) {
+  lua_pushnumber(L, (lua_Number)cs_now() / (lua_Number)CS_SECOND);
+  return 1;
+}
+
+/* loop.poller() -> the name of the poller in use, or nil outside of run. */
+static int loop_poller(lua_State *L) {
+  const cs_PollerOps *ops = cs_loop(L)->poller.ops;
+  lua_pushstring(L, ops != NULL ? ops->name : NULL);
+  return 1;
+}
+
+/* loop.live() -> how many tasks have not ended. */
+static int loop_live(lua_State *L) {
+  lua_pushinteger(L, (lua_Integer)cs_loop(L)->live);
+  return 1;
+}
+
+/* A timeout argument in nanoseconds: seconds, or nil for none (-1). */
+int64_t cs_checktimeout(lua_State *L, int arg) {
+  lua_Number s;
+  if (lua_isnoneornil(L, arg)) return -1;
+  s = luaL_checknumber(L, arg);
+  luaL_argcheck(L, s >= 0, arg, "timeout must be nil or not negative");
+  luaL_argcheck(L, s < 9.2e9, arg, "timeout too large");
+  return (int64_t)ceil(s * (lua_Number)CS_SECOND);
+}
+
+void cs_pushloop(lua_State *L) {
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &loop_key);
+}
+
+/* Register functions that have the loop as their first upvalue. */
+void cs_setfuncs(lua_State *L, const luaL_Reg *funcs) {
+  cs_pushloop(L);
+  luaL_setfuncs(L, funcs, 1);
+}
+
+static const luaL_Reg loop_funcs[] = {
+    {"enter", loop_enter},   {"finish", loop_finish}, {"now", loop_now},
+    {"poller", loop_poller}, {"live", loop_live},     {NULL, NULL},
+};
+
+static const luaL_Reg loop_meta[] = {
+    {"__close", loop_leave},
+    {"__gc", loop_gc},
+    {NULL, NULL},
+};
+
+/* Makes the loop of this Lua state, and adds core.loop. */
+void cs_open_loop(lua_State *L) {
+  cs_Loop *loop = lua_newuserdatauv(L, sizeof(cs_Loop), CS_LOOPVALUES);
+  memset(loop, 0, offsetof(cs_Loop, scratch));
+  loop->scope = CS_FOREVER;
+  loop->default_timeout = -1;
+  cs_initlist(&loop->ready);
+  lua_newtable(L);
+  lua_setiuservalue(L, -2, CS_TASKS);
+  lua_newtable(L);
+  lua_setiuservalue(L, -2, CS_IDLE);
+  luaL_newmetatable(L, "csock.loop");
+  luaL_setfuncs(L, loop_meta, 0);
+  lua_setmetatable(L, -2);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &loop_key);
+  lua_newtable(L);
+  cs_setfuncs(L, loop_funcs);
+  lua_setfield(L, -2, "loop");
+}

@@ -1,0 +1,108 @@
+/* loop: tasks (Lua coroutines), their queue, their deadlines, and the poller.
+** It is the only one that resumes a task.  It knows descriptors as sources,
+** not sockets, and no operation: how to try and to try again is drive's.
+** One loop belongs to one Lua state.
+**
+** A task is in one list at most (the ready queue, the readers or writers of
+** a source, the joiners of a task), so to wake it is to move one link. */
+
+#ifndef cs_loop_h
+#define cs_loop_h
+
+#include <lauxlib.h>
+#include <lua.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "poller.h"
+#include "sys.h"
+#include "timer.h"
+
+#define CS_SCRATCH 131072 /* bytes one receive call can bring at once */
+
+typedef struct cs_Link {
+  struct cs_Link *prev, *next;
+} cs_Link;
+
+/* A descriptor as the loop sees it; it lives inside its owner. */
+typedef struct cs_Source {
+  int fd;                /* -1: closed */
+  unsigned char watched; /* the poller knows it */
+  unsigned char idle;    /* CS_READ: the last read left nothing behind */
+  unsigned char wary;    /* a short read proves nothing: never set idle */
+  cs_Link readers, writers;
+} cs_Source;
+
+enum cs_State { CS_READY, CS_RUNNING, CS_WAITING, CS_DONE, CS_FAILED };
+
+/* why a waiting task was woken */
+enum cs_Why { CS_GO, CS_TIMEDOUT, CS_WOKEN };
+
+typedef struct cs_Task {
+  cs_Link link; /* first: a link is its task */
+  lua_State *co;
+  cs_Timer timer;   /* may be older than the deadline: it is looked at then */
+  int64_t deadline; /* of the wait under way */
+  int64_t scope;    /* what loop.timeout allows */
+  cs_Link joiners;
+  int nresults;         /* on co's stack, or error and traceback */
+  unsigned char state;  /* enum cs_State */
+  unsigned char why;    /* enum cs_Why */
+  unsigned char polled; /* waits for a source */
+  unsigned char started;
+  unsigned char cancel;    /* to be cancelled at its next wait */
+  unsigned char cancelled; /* has been told so */
+  unsigned char seen;      /* its error reached somebody */
+} cs_Task;
+
+typedef struct cs_Loop {
+  lua_State *running; /* the coroutine whose yield reaches the loop, or NULL */
+  cs_Task *current;   /* the task it belongs to */
+  int budget;         /* operations left before others get their turn */
+  int entered, ending;
+  int64_t scope; /* what loop.timeout allows outside of tasks */
+  int64_t default_timeout;
+  const void *socketmeta; /* identity of the plain socket's metatable */
+  cs_Link ready;
+  size_t live, polled; /* tasks, and how many of them wait for a source */
+  cs_Timers timers;
+  cs_Poller poller;
+  struct cs_Slot *slots; /* by descriptor */
+  size_t nslots;
+  unsigned char warned; /* of a wait that blocks the loop */
+  char scratch[CS_SCRATCH];
+} cs_Loop;
+
+/* user values of the loop's userdata */
+enum { CS_TASKS = 1, CS_IDLE, CS_SOCKETMETA, CS_LOOPVALUES = CS_SOCKETMETA };
+
+/* Every C function of csock has the loop's userdata as its first upvalue. */
+static inline cs_Loop *cs_loop(lua_State *L) {
+  return (cs_Loop *)lua_touserdata(L, lua_upvalueindex(1));
+}
+
+static inline void cs_initlist(cs_Link *list) {
+  list->prev = list->next = list;
+}
+
+void cs_opensource(cs_Source *s, int fd);
+void cs_closesource(cs_Loop *loop, cs_Source *s);
+
+int cs_intask(lua_State *L, cs_Loop *loop);
+int64_t *cs_scope(cs_Loop *loop);
+void cs_checkcancel(lua_State *L, cs_Loop *loop, const char *op);
+int cs_suspend(lua_State *L, cs_Loop *loop, cs_Link *list, int64_t deadline,
+               lua_KContext ctx, lua_KFunction k);
+int cs_suspendon(lua_State *L, cs_Loop *loop, cs_Source *s, int want,
+                 int64_t deadline, lua_KContext ctx, lua_KFunction k);
+int cs_pass(lua_State *L, cs_Loop *loop, lua_KContext ctx, lua_KFunction k);
+void cs_wake(cs_Loop *loop, cs_Task *t, enum cs_Why why);
+void cs_enqueue(cs_Loop *loop, cs_Task *t);
+void cs_endtask(lua_State *L, cs_Loop *loop, cs_Task *t, int status);
+
+int64_t cs_checktimeout(lua_State *L, int arg);
+void cs_pushloop(lua_State *L);
+void cs_setfuncs(lua_State *L, const luaL_Reg *funcs);
+void cs_open_loop(lua_State *L);
+
+#endif

@@ -1,0 +1,189 @@
+/* sys: clock, descriptors and signals of a POSIX system; the `#if`s for an
+** operating system live here and nowhere else.  Not here: readiness of many
+** descriptors (poller), anything that knows Lua.
+** Invariant: every descriptor made here is close-on-exec, every wait is
+** against an absolute deadline of the monotonic clock in nanoseconds.
+**
+** The table of watched signals is the one piece of process-wide state in
+** csock: a signal's disposition belongs to the process, and a handler can
+** reach nothing but a static object. */
+
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "sys.h"
+
+/* Nanoseconds of the monotonic clock. */
+int64_t cs_now(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (int64_t)t.tv_sec * CS_SECOND + t.tv_nsec;
+}
+
+/* The moment 'timeout' nanoseconds from now; a negative timeout is none. */
+int64_t cs_deadline(int64_t timeout) {
+  int64_t now;
+  if (timeout < 0) return CS_FOREVER;
+  now = cs_now();
+  return timeout < CS_FOREVER - now ? now + timeout : CS_FOREVER;
+}
+
+int cs_getnonblock(int fd) {
+  int flags = fcntl(fd, F_GETFL);
+  return flags < 0 ? -errno : (flags & O_NONBLOCK) != 0;
+}
+
+int cs_setnonblock(int fd, int on) {
+  int flags = fcntl(fd, F_GETFL);
+  int wanted = on ? flags | O_NONBLOCK : flags & ~O_NONBLOCK;
+  if (flags < 0) return -errno;
+  if (wanted == flags) return 0;
+  return fcntl(fd, F_SETFL, wanted) < 0 ? -errno : 0;
+}
+
+/* Milliseconds for poll(2) until 'deadline': rounded up, since to wake too
+** early costs a turn, and cut to what an int holds, since the caller looks at
+** the clock again anyway. */
+static int milliseconds(int64_t deadline) {
+  int64_t left;
+  if (deadline == CS_FOREVER) return -1;
+  left = deadline - cs_now();
+  if (left <= 0) return 0;
+  left = (left + 999999) / 1000000;
+  return left < 1000000000 ? (int)left : 1000000000;
+}
+
+/* Wait for one descriptor (none when fd < 0): 1 ready, 0 deadline passed,
+** -EINTR, or another -errno. */
+int cs_waitfd(int fd, int want, int64_t deadline) {
+  struct pollfd p;
+  p.fd = fd;
+  p.events =
+      (short)((want & CS_READ ? POLLIN : 0) | (want & CS_WRITE ? POLLOUT : 0));
+  p.revents = 0;
+  for (;;) {
+    int n = poll(&p, 1, milliseconds(deadline));
+    if (n > 0) return p.revents & POLLNVAL ? -EBADF : 1;
+    if (n < 0) return -errno;
+    if (deadline != CS_FOREVER && cs_now() >= deadline) return 0;
+  }
+}
+
+/* close(2).  After EINTR Linux has closed the descriptor, and to try again
+** could close another thread's; ECONNRESET says nothing about the close. */
+int cs_closefd(int fd) {
+  if (close(fd) == 0 || errno == EINTR || errno == ECONNRESET) return 0;
+  return -errno;
+}
+
+int cs_pipe(int fds[2]) {
+  return pipe2(fds, O_CLOEXEC | O_NONBLOCK) < 0 ? -errno : 0;
+}
+
+/*
+** Signals: a handler that writes the number to the pipes of all who watch it.
+*/
+
+#define MAXWATCH 64 /* watches in one process; one a server is usual */
+
+static struct {
+  pthread_mutex_t lock;
+  _Atomic int fd[MAXWATCH]; /* write end of a watcher's pipe, plus one */
+  _Atomic int signo[MAXWATCH];
+  struct sigaction before[NSIG]; /* to be put back by the last watcher */
+} signals = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static void on_signal(int signo) {
+  int saved = errno;
+  unsigned char byte = (unsigned char)signo;
+  for (int i = 0; i < MAXWATCH; i++) {
+    int fd = atomic_load(&signals.fd[i]);
+    if (fd != 0 && atomic_load(&signals.signo[i]) == signo) {
+      ssize_t n = write(fd - 1, &byte, 1); /* a full pipe tells enough */
+      (void)n;
+    }
+  }
+  errno = saved;
+}
+
+static int watchers(int signo) {
+  int n = 0;
+  for (int i = 0; i < MAXWATCH; i++)
+    n += atomic_load(&signals.fd[i]) != 0 &&
+         atomic_load(&signals.signo[i]) == signo;
+  return n;
+}
+
+/* From now on each 'signo' writes its number as a byte to 'fd'. */
+int cs_watchsignal(int signo, int fd) {
+  int i = 0, err = 0;
+  pthread_mutex_lock(&signals.lock);
+  while (i < MAXWATCH && atomic_load(&signals.fd[i]) != 0) i++;
+  if (i == MAXWATCH)
+    err = -ENOSPC;
+  else {
+    int first = watchers(signo) == 0;
+    atomic_store(&signals.signo[i], signo);
+    atomic_store(&signals.fd[i], fd + 1);
+    if (first) {
+      struct sigaction act;
+      memset(&act, 0, sizeof act);
+      act.sa_handler = on_signal;
+      sigemptyset(&act.sa_mask);
+      if (sigaction(signo, &act, &signals.before[signo]) < 0) {
+        err = -errno;
+        atomic_store(&signals.fd[i], 0);
+      }
+    }
+  }
+  pthread_mutex_unlock(&signals.lock);
+  return err;
+}
+
+/* Undo cs_watchsignal; the last to go puts the old disposition back. */
+void cs_unwatchsignal(int signo, int fd) {
+  pthread_mutex_lock(&signals.lock);
+  for (int i = 0; i < MAXWATCH; i++) {
+    if (atomic_load(&signals.fd[i]) == fd + 1 &&
+        atomic_load(&signals.signo[i]) == signo) {
+      if (watchers(signo) == 1) sigaction(signo, &signals.before[signo], NULL);
+      atomic_store(&signals.fd[i], 0);
+      break;
+    }
+  }
+  pthread_mutex_unlock(&signals.lock);
+}
+
+/* The stand-alone interpreter has a SIGINT handler of its own while a script
+** runs.  A handler is taken for that one when its code lies in a program
+** called lua, lua5.4, lua54... */
+static int is_interpreter(void (*handler)(int)) {
+  Dl_info info;
+  void *code;
+  const char *name;
+  memcpy(&code, &handler, sizeof code); /* ISO C has no such cast */
+  if (dladdr(code, &info) == 0 || info.dli_fname == NULL) return 0;
+  name = strrchr(info.dli_fname, '/');
+  name = name != NULL ? name + 1 : info.dli_fname;
+  if (strncmp(name, "lua", 3) != 0) return 0;
+  return name[3 + strspn(name + 3, "0123456789.-")] == '\0';
+}
+
+/* May csock take this signal: is its disposition the default, the stand-alone
+** interpreter's, or already ours? */
+int cs_signalisfree(int signo) {
+  struct sigaction now;
+  if (sigaction(signo, NULL, &now) < 0) return 0;
+  if (now.sa_flags & SA_SIGINFO) return 0;
+  return now.sa_handler == SIG_DFL || now.sa_handler == on_signal ||
+         (now.sa_handler != SIG_IGN && is_interpreter(now.sa_handler));
+}

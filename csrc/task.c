@@ -1,0 +1,292 @@
+/* task: the Lua face of the loop's tasks.  It makes them and looks at them;
+** only the loop resumes them.
+** Invariant: a task's coroutine is user value 1 of its userdata, which the
+** loop's table of tasks holds while the task lives. */
+
+#include <errno.h>
+#include <lauxlib.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "error.h"
+#include "loop.h"
+#include "task.h"
+
+#define TASK  "csock.task"
+#define SCOPE "csock.scope"
+
+static cs_Task *totask(lua_State *L, int arg) {
+  return luaL_checkudata(L, arg, TASK);
+}
+
+static void check_callable(lua_State *L, int arg) {
+  if (lua_isfunction(L, arg)) return;
+  if (luaL_getmetafield(L, arg, "__call") == LUA_TNIL)
+    luaL_typeerror(L, arg, "function");
+  lua_pop(L, 1);
+}
+
+/* Push a coroutine: a finished task's, or a new one. */
+static lua_State *push_thread(lua_State *L) {
+  lua_State *co;
+  lua_Integer n;
+  lua_getiuservalue(L, lua_upvalueindex(1), CS_IDLE);
+  n = (lua_Integer)lua_rawlen(L, -1);
+  if (n == 0) {
+    lua_pop(L, 1);
+    return lua_newthread(L);
+  }
+  lua_rawgeti(L, -1, n);
+  lua_pushnil(L);
+  lua_rawseti(L, -3, n);
+  co = lua_tothread(L, -1);
+  lua_remove(L, -2);
+  return co;
+}
+
+/* loop.spawn(f, ...) -> task: f(...) runs as a task of the loop, from its next
+** turn on.  Raises for what cannot be called, and while the loop ends. */
+static int task_spawn(lua_State *L) {
+  cs_Loop *loop = cs_loop(L);
+  int nargs = lua_gettop(L);
+  cs_Task *t;
+  lua_State *co;
+  check_callable(L, 1);
+  if (loop->ending) return luaL_error(L, "the loop is ending");
+  t = lua_newuserdatauv(L, sizeof *t, 1);
+  memset(t, 0, sizeof *t);
+  t->scope = t->deadline = CS_FOREVER;
+  t->state = CS_DONE; /* until it is whole */
+  cs_initlist(&t->link);
+  cs_initlist(&t->joiners);
+  luaL_setmetatable(L, TASK);
+  co = push_thread(L);
+  lua_setiuservalue(L, -2, 1);
+  lua_insert(L, 1); /* the task below the function and its arguments */
+  if (!lua_checkstack(co, nargs + LUA_MINSTACK))
+    return luaL_error(L, "too many arguments");
+  lua_xmove(L, co, nargs);
+  lua_getiuservalue(L, lua_upvalueindex(1), CS_TASKS);
+  lua_pushvalue(L, 1);
+  lua_rawsetp(L, -2, t);
+  t->co = co;
+  loop->live++;
+  cs_enqueue(loop, t);
+  lua_settop(L, 1);
+  return 1;
+}
+
+/* Push what a finished task has left: its results, or raise its error. */
+static int results(lua_State *L, cs_Task *t) {
+  int n = t->nresults;
+  t->seen = 1;
+  if (t->state == CS_DONE) {
+    luaL_checkstack(L, n + 1, "too many results");
+    for (int i = 1; i <= n; i++) {
+      lua_pushvalue(t->co, i);
+      lua_xmove(t->co, L, 1);
+    }
+    return n;
+  }
+  if (n == 0) return cs_fail(L, 0, ECANCELED, "join", 0);
+  lua_pushvalue(t->co, 1);
+  lua_xmove(t->co, L, 1);
+  return lua_error(L);
+}
+
+static int joink(lua_State *L, int status, lua_KContext ctx) {
+  cs_Loop *loop = cs_loop(L);
+  cs_Task *t = totask(L, 1);
+  if (t->state >= CS_DONE) return results(L, t);
+  cs_checkcancel(L, loop, "join");
+  if (status == LUA_YIELD && loop->current->why == CS_TIMEDOUT)
+    return cs_fail(L, 0, CS_ETIMEOUT, "join", 0);
+  return cs_suspend(L, loop, &t->joiners, cs_deadline((int64_t)ctx), ctx,
+                    joink);
+}
+
+/* task:join([timeout]) -> what its function returned; raises the task's error
+** if it failed, csock.timeout after `timeout` seconds.  A task that has not
+** ended can be joined only from another task. */
+static int task_join(lua_State *L) {
+  cs_Loop *loop = cs_loop(L);
+  cs_Task *t = totask(L, 1);
+  int64_t timeout = cs_checktimeout(L, 2);
+  lua_settop(L, 2);
+  if (t->state >= CS_DONE) return results(L, t);
+  if (t == loop->current) return luaL_error(L, "a task cannot join itself");
+  if (!cs_intask(L, loop))
+    return luaL_error(L, "join of a task that has not ended, outside a task");
+  return joink(L, LUA_OK, (lua_KContext)timeout);
+}
+
+/* task:cancel() -> true when the task will hear of it, false when it had ended:
+** the wait it is in, or its next one, raises loop.CancelledError in it, once.
+*/
+static int task_cancel(lua_State *L) {
+  cs_Task *t = totask(L, 1);
+  lua_pushboolean(L, t->state < CS_DONE);
+  if (t->state >= CS_DONE) return 1;
+  t->cancel = 1;
+  cs_wake(cs_loop(L), t, CS_WOKEN);
+  return 1;
+}
+
+/* task:status() -> "ready", "running", "waiting", "done", "failed" or
+** "cancelled". */
+static int task_status(lua_State *L) {
+  static const char *const names[] = {"ready", "running", "waiting", "done",
+                                      "failed"};
+  cs_Task *t = totask(L, 1);
+  int cancelled = t->state == CS_FAILED && t->cancelled;
+  lua_pushstring(L, cancelled ? "cancelled" : names[t->state]);
+  return 1;
+}
+
+/* wake(task): ends the wait the task is in, as if nothing had come: for
+** servers, whose accept must stop at once. */
+static int task_wake(lua_State *L) {
+  cs_wake(cs_loop(L), totask(L, 1), CS_WOKEN);
+  return 0;
+}
+
+/* An error that nobody has seen is not lost: it goes to stderr when the last
+** reference to its task goes. */
+static int task_gc(lua_State *L) {
+  cs_Task *t = totask(L, 1);
+  if (t->state == CS_FAILED && !t->seen && !t->cancelled && t->nresults == 2) {
+    t->seen = 1;
+    lua_pushvalue(t->co, 1);
+    lua_xmove(t->co, L, 1);
+    lua_writestringerror("csock: a task failed: %s\n",
+                         luaL_tolstring(L, -1, NULL));
+    lua_pushvalue(t->co, 2);
+    lua_xmove(t->co, L, 1);
+    lua_writestringerror("%s\n", lua_tostring(L, -1));
+  }
+  return 0;
+}
+
+static int task_tostring(lua_State *L) {
+  cs_Task *t = totask(L, 1);
+  task_status(L);
+  lua_pushfstring(L, "<csock.task %s: %p>", lua_tostring(L, -1), (void *)t);
+  return 1;
+}
+
+/* loop.current() -> the task now running, or nil outside of tasks. */
+static int task_current(lua_State *L) {
+  cs_Loop *loop = cs_loop(L);
+  if (loop->current == NULL) {
+    luaL_pushfail(L);
+    return 1;
+  }
+  lua_getiuservalue(L, lua_upvalueindex(1), CS_TASKS);
+  lua_rawgetp(L, -1, loop->current);
+  return 1;
+}
+
+/*
+** Sleep
+*/
+
+static int sleepk(lua_State *L, int status, lua_KContext ctx) {
+  cs_Loop *loop = cs_loop(L);
+  (void)status;
+  (void)ctx;
+  cs_checkcancel(L, loop, "sleep");
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
+/* loop.sleep(seconds) -> true: in a task the others run meanwhile, elsewhere
+** the program sleeps. */
+static int task_sleep(lua_State *L) {
+  cs_Loop *loop = cs_loop(L);
+  int64_t timeout, deadline, scope;
+  luaL_checknumber(L, 1);
+  timeout = cs_checktimeout(L, 1);
+  cs_checkcancel(L, loop, "sleep");
+  deadline = cs_deadline(timeout);
+  if (cs_intask(L, loop)) return cs_suspend(L, loop, NULL, deadline, 0, sleepk);
+  scope = *cs_scope(loop);
+  while (cs_waitfd(-1, 0, scope < deadline ? scope : deadline) == -EINTR)
+    cs_runhooks(L);
+  return sleepk(L, LUA_OK, 0);
+}
+
+/*
+** Scopes: how long whatever is inside may wait
+*/
+
+typedef struct Scope {
+  int64_t before;
+  cs_Task *task; /* NULL: outside of tasks */
+  int open;
+} Scope;
+
+/* scope(seconds) -> a value to be closed: until then no wait of this task goes
+** beyond `seconds` from now. */
+static int task_scope(lua_State *L) {
+  cs_Loop *loop = cs_loop(L);
+  int64_t *scope = cs_scope(loop), deadline;
+  Scope *s;
+  luaL_checknumber(L, 1);
+  deadline = cs_deadline(cs_checktimeout(L, 1));
+  s = lua_newuserdatauv(L, sizeof *s, 0);
+  s->before = *scope;
+  s->task = loop->current;
+  s->open = 1;
+  luaL_setmetatable(L, SCOPE);
+  if (deadline < *scope) *scope = deadline;
+  return 1;
+}
+
+static int scope_close(lua_State *L) {
+  Scope *s = luaL_checkudata(L, 1, SCOPE);
+  if (!s->open) return 0;
+  s->open = 0;
+  if (s->task != NULL)
+    s->task->scope = s->before;
+  else
+    cs_loop(L)->scope = s->before;
+  return 0;
+}
+
+static const luaL_Reg task_methods[] = {
+    {"join", task_join},
+    {"cancel", task_cancel},
+    {"status", task_status},
+    {NULL, NULL},
+};
+
+static const luaL_Reg task_meta[] = {
+    {"__gc", task_gc},
+    {"__tostring", task_tostring},
+    {NULL, NULL},
+};
+
+static const luaL_Reg scope_meta[] = {
+    {"__close", scope_close},
+    {NULL, NULL},
+};
+
+static const luaL_Reg task_funcs[] = {
+    {"spawn", task_spawn},     {"sleep", task_sleep}, {"wake", task_wake},
+    {"current", task_current}, {"scope", task_scope}, {NULL, NULL},
+};
+
+/* Adds its functions to core.loop. */
+void cs_open_task(lua_State *L) {
+  luaL_newmetatable(L, TASK);
+  cs_setfuncs(L, task_meta);
+  lua_newtable(L);
+  cs_setfuncs(L, task_methods);
+  lua_setfield(L, -2, "__index");
+  luaL_newmetatable(L, SCOPE);
+  cs_setfuncs(L, scope_meta);
+  lua_pop(L, 2);
+  lua_getfield(L, -1, "loop");
+  cs_setfuncs(L, task_funcs);
+  lua_pop(L, 1);
+}

@@ -1,0 +1,251 @@
+/* transfer: data through a socket, each operation an attempt for the driver.
+** One scratch buffer, the loop's, receives; so what arrives is copied once,
+*into
+** the Lua string.
+** Invariant: an attempt keeps nothing outside of the Lua stack, and pops what
+** it pushed when it fails. */
+
+#include <errno.h>
+#include <lauxlib.h>
+#include <limits.h>
+#include <sys/socket.h>
+
+#include "address.h"
+#include "drive.h"
+#include "error.h"
+#include "resolve.h"
+#include "socket.h"
+#include "transfer.h"
+
+/* Arguments everywhere: self, size or data, flags, address. */
+
+static size_t get_size(lua_State *L) {
+  return (size_t)lua_tointeger(L, 2);
+}
+
+static void check_size(lua_State *L) {
+  lua_Integer n = luaL_checkinteger(L, 2);
+  luaL_argcheck(L, n >= 0, 2, "size cannot be negative");
+  luaL_argcheck(L, n <= INT_MAX, 2, "size too large");
+}
+
+/* The memory to receive into: the loop's scratch buffer, or one of its own
+** (pushed; nil otherwise) for a message that may be larger than that. */
+static char *push_buffer(lua_State *L, cs_Socket *s, size_t *size, int flags) {
+  if (*size <= CS_SCRATCH ||
+      (s->type == SOCK_STREAM && (flags & MSG_WAITALL) == 0)) {
+    if (*size > CS_SCRATCH) *size = CS_SCRATCH; /* less is always right */
+    lua_pushnil(L);
+    return s->h.loop->scratch;
+  }
+  return lua_newuserdatauv(L, *size, 0);
+}
+
+/* With MSG_TRUNC the system tells more than it has delivered. */
+static void push_data(lua_State *L, const char *data, size_t n, size_t size) {
+  lua_pushlstring(L, data, n < size ? n : size);
+}
+
+/* A read that took less than it asked for has emptied the queue, unless
+** something cut it short: a flag, the end, urgent data (`wary`), or, on other
+** families, the border of a message. */
+static void note_short(cs_Socket *s, size_t n, size_t size, int flags) {
+  if (n > 0 && n < size && flags == 0 && !s->h.source.wary &&
+      s->type == SOCK_STREAM && (s->family == AF_INET || s->family == AF_INET6))
+    s->h.source.idle |= CS_READ;
+}
+
+static int try_recv(lua_State *L, cs_Handle *h, int dontwait) {
+  cs_Socket *s = (cs_Socket *)h;
+  int flags = (int)lua_tointeger(L, 3);
+  size_t size = get_size(L);
+  char *buffer = push_buffer(L, s, &size, flags);
+  ssize_t n = recv(h->source.fd, buffer, size, flags | dontwait);
+  if (n < 0) {
+    int err = errno;
+    lua_pop(L, 1);
+    return -err;
+  }
+  note_short(s, (size_t)n, size, flags);
+  push_data(L, buffer, (size_t)n, size);
+  return 1;
+}
+
+static const cs_Op op_recv = {"recv", CS_READ, 0, try_recv, NULL, 0};
+
+/* sock:recv(size [, flags]) -> data, at most `size` bytes; "" at the end.
+** (recv(2)) */
+static int sock_recv(lua_State *L) {
+  cs_Socket *s = cs_tosocket(L);
+  check_size(L);
+  cs_optint(L, 3, 0);
+  lua_settop(L, 3);
+  return cs_drive(L, &s->h, &op_recv);
+}
+
+static int try_recvfrom(lua_State *L, cs_Handle *h, int dontwait) {
+  cs_Socket *s = (cs_Socket *)h;
+  int flags = (int)lua_tointeger(L, 3);
+  size_t size = get_size(L);
+  char *buffer = push_buffer(L, s, &size, flags);
+  cs_Address a;
+  ssize_t n;
+  a.len = sizeof a.u;
+  n = recvfrom(h->source.fd, buffer, size, flags | dontwait, &a.u.any, &a.len);
+  if (n < 0) {
+    int err = errno;
+    lua_pop(L, 1);
+    return -err;
+  }
+  push_data(L, buffer, (size_t)n, size);
+  cs_pushaddress(L, &a);
+  return 2;
+}
+
+static const cs_Op op_recvfrom = {"recvfrom",   CS_READ, 0,
+                                  try_recvfrom, NULL,    0};
+
+/* sock:recvfrom(size [, flags]) -> data, address of the sender (nil where the
+** system tells none).  (recvfrom(2)) */
+static int sock_recvfrom(lua_State *L) {
+  cs_Socket *s = cs_tosocket(L);
+  check_size(L);
+  cs_optint(L, 3, 0);
+  lua_settop(L, 3);
+  return cs_drive(L, &s->h, &op_recvfrom);
+}
+
+static int try_send(lua_State *L, cs_Handle *h, int dontwait) {
+  size_t len;
+  const char *data = lua_tolstring(L, 2, &len);
+  int flags = (int)lua_tointeger(L, 3) | MSG_NOSIGNAL | dontwait;
+  ssize_t n = send(h->source.fd, data, len, flags);
+  if (n < 0) return -errno;
+  lua_pushinteger(L, (lua_Integer)n);
+  return 1;
+}
+
+static const cs_Op op_send = {"send", CS_WRITE, 0, try_send, NULL, 0};
+
+/* sock:send(data [, flags]) -> how many bytes the system took.  (send(2)) */
+static int sock_send(lua_State *L) {
+  cs_Socket *s = cs_tosocket(L);
+  luaL_checkstring(L, 2);
+  cs_optint(L, 3, 0);
+  lua_settop(L, 3);
+  return cs_drive(L, &s->h, &op_send);
+}
+
+/* Index 4 counts what has been sent. */
+static int try_sendall(lua_State *L, cs_Handle *h, int dontwait) {
+  size_t len, sent = (size_t)lua_tointeger(L, 4);
+  const char *data = lua_tolstring(L, 2, &len);
+  int flags = (int)lua_tointeger(L, 3) | MSG_NOSIGNAL | dontwait;
+  do {
+    ssize_t n = send(h->source.fd, data + sent, len - sent, flags);
+    if (n < 0) {
+      int err = errno;
+      lua_pushinteger(L, (lua_Integer)sent);
+      lua_replace(L, 4);
+      return -err;
+    }
+    sent += (size_t)n;
+  } while (sent < len);
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
+static const cs_Op op_sendall = {"sendall", CS_WRITE, 0, try_sendall, NULL, 0};
+
+/* sock:sendall(data [, flags]) -> true when all is sent; the timeout is for
+** the whole.  After an error nobody knows how much was. */
+static int sock_sendall(lua_State *L) {
+  cs_Socket *s = cs_tosocket(L);
+  luaL_checkstring(L, 2);
+  cs_optint(L, 3, 0);
+  lua_settop(L, 3);
+  lua_pushinteger(L, 0);
+  return cs_drive(L, &s->h, &op_sendall);
+}
+
+static int try_sendto(lua_State *L, cs_Handle *h, int dontwait) {
+  size_t len;
+  const char *data = lua_tolstring(L, 2, &len), *name;
+  int flags = (int)lua_tointeger(L, 3) | MSG_NOSIGNAL | dontwait;
+  cs_Address a;
+  ssize_t n;
+  cs_checkaddress(L, 4, ((cs_Socket *)h)->family, &a, &name);
+  n = sendto(h->source.fd, data, len, flags, &a.u.any, a.len);
+  if (n < 0) return -errno;
+  lua_pushinteger(L, (lua_Integer)n);
+  return 1;
+}
+
+static const cs_Op op_sendto = {"sendto", CS_WRITE, 4, try_sendto, NULL, 0};
+
+/* sock:sendto(data, [flags,] address) -> how many bytes went.  (sendto(2)) */
+static int sock_sendto(lua_State *L) {
+  cs_Socket *s = cs_tosocket(L);
+  int n;
+  luaL_checkstring(L, 2);
+  if (lua_gettop(L) < 4) {
+    lua_settop(L, 3);
+    lua_pushinteger(L, 0);
+    lua_insert(L, 3);
+  }
+  cs_checkint(L, 3);
+  lua_settop(L, 4);
+  n = cs_resolve(L, &s->h, 4, s->family, s->type, "sendto");
+  return n != 0 ? n : cs_drive(L, &s->h, &op_sendto);
+}
+
+/*
+** Readiness, for servers: an accept that must not wait
+*/
+
+static int try_readable(lua_State *L, cs_Handle *h, int dontwait) {
+  int n = cs_waitfd(h->source.fd, CS_READ, 0);
+  (void)dontwait;
+  if (h->source.fd < 0) return -EBADF;
+  if (n <= 0) return n == 0 ? -EAGAIN : n;
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
+/* Time is up, or somebody woke the task: false. */
+static int not_readable(lua_State *L, cs_Handle *h, int err) {
+  if (err != CS_ETIMEOUT && err != EAGAIN)
+    return cs_fail(L, h->safe, err, "wait", 0);
+  lua_pushboolean(L, 0);
+  return 1;
+}
+
+static const cs_Op op_readable = {"wait",       CS_READ,      0,
+                                  try_readable, not_readable, 0};
+
+/* readable(sock [, timeout]) -> true when a read or accept would not wait,
+** false after `timeout` seconds or when the task was woken (core.loop.wake). */
+static int socket_readable(lua_State *L) {
+  cs_Socket *s = cs_tosocket(L);
+  int64_t timeout = cs_checktimeout(L, 2);
+  lua_settop(L, 2);
+  return cs_drivewithin(L, &s->h, &op_readable, timeout);
+}
+
+static const luaL_Reg transfer_methods[] = {
+    {"recv", sock_recv},       {"recvfrom", sock_recvfrom}, {"send", sock_send},
+    {"sendall", sock_sendall}, {"sendto", sock_sendto},     {NULL, NULL},
+};
+
+static const luaL_Reg transfer_funcs[] = {
+    {"readable", socket_readable},
+    {NULL, NULL},
+};
+
+/* Adds its methods to core.socket, which is on top of the stack. */
+void cs_open_transfer(lua_State *L) {
+  cs_setfuncs(L, transfer_funcs);
+  lua_getfield(L, -1, "methods");
+  cs_setfuncs(L, transfer_methods);
+  lua_pop(L, 1);
+}

@@ -1,0 +1,1061 @@
+--- csock.class: Python's classes, spelled in Lua.
+--
+-- The policy half of the object model: what a class is, in which order its
+-- bases answer, what a special member means. The paths that have to be fast
+-- are closures made by csrc/class.c, over the tables that are filled here.
+--
+-- A class is an empty table, so that every write to it passes through here;
+-- what it is lies in its record (`info`). An instance is a table with plain
+-- fields or, if its class is native, a userdata with its fields in user
+-- value 1. Invariant: `attrs`, `getters`, `setters` and `deleters` of a record
+-- hold what the whole order of its class says at this moment, a name standing
+-- in `attrs` or in the other three; they are refilled, never replaced, since
+-- C closures hold them.
+--
+-- A native class is one whose instances are userdata made in C. Its body says
+--   __new    = a C function (cls, ...) -> full userdata with one user value,
+--              which carries class.metatable(cls), cs_pushmetatable in C
+--   __native = {tag = light userdata, by which cs_tonative knows instances,
+--               gc = finalizer, close = the same for <close>, if another}
+-- and its other members are methods and properties like any class's: C
+-- functions, property(cget, cset), called with (self) and (self, value).
+-- Every sub-class is native too. The finalizers must bear a second call.
+
+local core = require "csock.core".class
+
+local classof, isinstance, issubclass =
+  core.classof, core.isinstance, core.issubclass
+local getinfo, fmt, unpack = debug.getinfo, string.format, table.unpack
+
+local function weak() return setmetatable({}, {__mode = "k"}) end
+
+local info = weak()     -- class -> its record
+local parts = weak()    -- property -> {fget =, fset =, fdel =}
+local wrapped = weak()  -- static or class method -> {func =, static =}
+local owners = weak()   -- method -> scope of its class, false if of several
+local sharers = weak()  -- method of several classes -> set of their scopes
+local hidden = weak()   -- table instance -> fields that a property outshines
+local spent = weak()    -- object -> true once its __del has run
+
+-- Places in a metatable, as class.c counts them.
+local CLASS, KIN, TAG, INIT, READY, MAKING, MAKES = 1, 2, 3, 4, 5, 6, 7
+
+-- Lua's metamethods that a class may define like any method.
+local EVENTS = {
+  "__add", "__sub", "__mul", "__div", "__mod", "__pow", "__unm", "__idiv",
+  "__band", "__bor", "__bxor", "__shl", "__shr", "__bnot", "__concat",
+  "__len", "__eq", "__lt", "__le", "__call", "__tostring", "__pairs",
+  "__gc", "__close", "__mode", "__metatable",
+}
+
+-- Members at whose change the metatables are written anew.
+local HOOKS = {
+  __init = true, __new = true, __name = true,
+  __getitem = true, __setitem = true, __delitem = true,
+}
+for _, event in ipairs(EVENTS) do HOOKS[event] = true end
+
+-- Names in two underscores that are not private.
+local SPECIAL = {
+  __str = true, __iter = true, __del = true, __doc = true, __module = true,
+  __class = true, __dict = true, __bases = true, __mro = true,
+  __slots = true, __metaclass = true, __native = true,
+  __index = true, __newindex = true,
+}
+for name in pairs(HOOKS) do SPECIAL[name] = true end
+
+-- Members that a sub-class does not inherit, and those only a body may give.
+local OWN = {__doc = true, __module = true, __name = true, __slots = true}
+local BODY = {__slots = true, __metaclass = true, __native = true}
+
+local Object, Type, Property
+
+-------------------------------------------------------------------------------
+-- Refusals
+
+local here = getinfo(1, "S").source
+
+--- Level of the first function outside this file, and what it is.
+local function outside()
+  local level, frame = 2, nil
+  repeat
+    level = level + 1
+    frame = getinfo(level, "S")
+  until not frame or frame.what ~= "C" and frame.source ~= here
+  return level, frame
+end
+
+--- Raise an error that blames the line which called into this file.
+local function fail(message, ...)
+  local level, frame = outside()
+  error(fmt(message, ...), frame and level - 1 or 0)
+end
+
+local function nameof(value)
+  if info[value] then return fmt("class '%s'", info[value].name) end
+  local cls = classof(value)
+  return cls and info[cls].name or type(value)
+end
+
+local function checkarg(ok, n, func, expected, value)
+  if not ok then
+    fail("bad argument #%d to '%s' (%s expected, got %s)", n, func, expected,
+         nameof(value))
+  end
+end
+
+local function callable(value)
+  if type(value) == "function" then return true end
+  local meta = debug.getmetatable(value)
+  return type(meta) == "table" and meta.__call ~= nil
+end
+
+-------------------------------------------------------------------------------
+-- Privacy: a private name is stored under the name of its class
+
+--- A scope turns the private names of one class into stored ones, and keeps
+-- them. It refers to no class, so whoever holds it keeps none alive.
+local function newscope(name)
+  local prefix = "_" .. name:match("^_*(.*)")
+  return setmetatable({}, {
+    __index = function(cache, key)
+      local stored = prefix .. key
+      cache[key] = stored
+      return stored
+    end,
+  })
+end
+
+--- The classes whose methods may be private with a value: its order, and for
+-- a class also the order of its metaclass. Yields (nil, record).
+local function lineage(value)
+  local rec = info[value]
+  local mro = rec and rec.mro or info[classof(value)].mro
+  local i = 0
+  return function()
+    i = i + 1
+    if not mro[i] and rec then
+      mro, rec, i = info[rec.meta].mro, nil, 1
+    end
+    return mro[i] and i, info[mro[i]]
+  end
+end
+
+--- Where the functions of a class are in the sources.
+local function spans(rec)
+  if rec.spans then return rec.spans end
+  local list = {}
+  local function add(f)
+    local at = type(f) == "function" and getinfo(f, "S")
+    if at and at.what == "Lua" then list[#list + 1] = at end
+  end
+  for _, member in next, rec.dict do
+    local part = parts[member] or wrapped[member] or {func = member}
+    add(part.func)
+    add(part.fget)
+    add(part.fset)
+    add(part.fdel)
+  end
+  rec.spans = list
+  return list
+end
+
+--- Scope of a function that is no class's method, or several classes': the
+-- nearest to the root that shares it; else that of the method inside which it
+-- was written, the innermost.
+local function trace(value, func)
+  if not classof(value) then return nil end
+  local sharing, found = sharers[func], nil
+  if sharing then
+    for _, rec in lineage(value) do
+      if sharing[rec.scope] then found = rec.scope end
+    end
+    return found
+  end
+  local at, size = getinfo(func, "S"), math.huge
+  if at.what ~= "Lua" then return nil end
+  for _, rec in lineage(value) do
+    for _, span in ipairs(spans(rec)) do
+      if span.source == at.source and span.linedefined <= at.linedefined
+         and at.lastlinedefined <= span.lastlinedefined
+         and span.lastlinedefined - span.linedefined < size then
+        found, size = rec.scope, span.lastlinedefined - span.linedefined
+      end
+    end
+  end
+  return found
+end
+
+--- Under which name a class stores a member given in its body.
+local function storedname(rec, name)
+  local private = type(name) == "string" and name:find("^__")
+                  and not SPECIAL[name]
+  return private and rec.scope[name] or name
+end
+
+local PRIVACY = {SPECIAL, owners, trace}
+
+--- Let a function use the private names of a class.
+local function own(rec, func)
+  if type(func) ~= "function" or getinfo(func, "S").what == "C" then return end
+  local scope = owners[func]
+  if scope == nil then
+    owners[func] = rec.scope
+  elseif scope ~= rec.scope then
+    local set = sharers[func] or weak()
+    set[scope or rec.scope], set[rec.scope] = true, true
+    owners[func], sharers[func] = false, set
+  end
+end
+
+-------------------------------------------------------------------------------
+-- Order
+
+local function names(classes)
+  local list = {}
+  for i, cls in ipairs(classes) do list[i] = info[cls].name end
+  return table.concat(list, ", ")
+end
+
+--- Does the class stand behind the head of one of the lists?
+local function behind(lists, cls)
+  for _, list in ipairs(lists) do
+    for i = 2, #list do
+      if list[i] == cls then return true end
+    end
+  end
+  return false
+end
+
+--- The first class that no list wants later.
+local function candidate(lists)
+  for _, list in ipairs(lists) do
+    if list[1] and not behind(lists, list[1]) then return list[1] end
+  end
+end
+
+--- C3: the order in which a class and its bases answer.
+local function linearize(cls, name, bases)
+  local order, lists = {cls}, {{unpack(bases)}}
+  for i, base in ipairs(bases) do
+    table.insert(lists, i, {unpack(info[base].mro)})
+  end
+  repeat
+    local chosen, left = candidate(lists), {}
+    for _, list in ipairs(lists) do
+      if list[1] == chosen then table.remove(list, 1) end
+      left[#left + 1] = list[1]
+    end
+    order[#order + 1] = chosen
+    if not chosen and left[1] then
+      fail("class '%s': no order suits its bases %s (they disagree about %s)",
+           name, names(bases), names(left))
+    end
+  until not left[1]
+  return order
+end
+
+-------------------------------------------------------------------------------
+-- Flattening
+
+--- Enter one member of its order into the tables of a class.
+local function place(rec, name, value)
+  local property, method = parts[value], wrapped[value]
+  local attr, member = value, value
+  if property then
+    attr = nil
+  elseif method then
+    attr, member = method.func, method.func
+    if not method.static then
+      attr = rec.bound[member]
+      if not attr then
+        local cls = rec.class
+        attr = function(_, ...) return member(cls, ...) end
+        rec.bound[member] = attr
+      end
+    end
+  end
+  rec.attrs[name], rec.members[name] = attr, member
+  rec.getters[name] = property and (property.fget or false)
+  rec.setters[name] = property and (property.fset or false)
+  rec.deleters[name] = property and property.fdel
+end
+
+--- Does a member pass to sub-classes? A property does whatever its name.
+local function inherits(name, value)
+  return not OWN[name] or parts[value] ~= nil
+end
+
+local function resolve(rec, name)
+  local value = rec.dict[name]
+  for i = 2, #rec.mro do
+    if value ~= nil then break end
+    value = info[rec.mro[i]].dict[name]
+    if value ~= nil and not inherits(name, value) then value = nil end
+  end
+  place(rec, name, value)
+end
+
+--- The members of an order from its class `first` on, the nearest winning.
+local function gather(mro, first)
+  local found = {}
+  for i = #mro, first, -1 do
+    for name, value in next, info[mro[i]].dict do
+      if i == 1 or inherits(name, value) then found[name] = value end
+    end
+  end
+  return found
+end
+
+-------------------------------------------------------------------------------
+-- Metatables
+
+--- Run a __del for its first call alone, however many ways lead to it.
+local function once(del)
+  return function(obj)
+    if spent[obj] then return end
+    spent[obj] = true
+    del(obj)
+  end
+end
+
+--- The user's finalizer, then in any case the native one.
+local function chain(user, native)
+  if not user then return native end
+  return function(obj, err)
+    local ok, why = pcall(user, obj, err)
+    native(obj, err)
+    if not ok then error(why, 0) end
+  end
+end
+
+--- Give a metatable what the instances of a class answer to.
+local function equip(mt, rec)
+  local attrs, native = rec.attrs, rec.native
+  for i = 1, #EVENTS do mt[EVENTS[i]] = attrs[EVENTS[i]] or nil end
+  if native then
+    mt.__gc = chain(mt.__gc, native.gc)
+    mt.__close = chain(mt.__close, native.close or native.gc)
+  end
+  local init = attrs.__init
+  mt.__name = attrs.__name or rec.name
+  mt[CLASS], mt[KIN], mt[TAG] = rec.class, rec.kin, native and native.tag
+  mt[INIT] = init ~= info[Object].dict.__init and init or nil
+end
+
+--- The two metatables of instances: the one they live with and, where there
+-- are item hooks, the one they carry until __init has returned.
+local function arm(rec)
+  local attrs, mt = rec.attrs, rec.mt
+  local getitem, setitem, delitem =
+    attrs.__getitem or nil, attrs.__setitem or nil, attrs.__delitem or nil
+  local function fill(to, get, set, del)
+    equip(to, rec)
+    to.__index = core.index(attrs, rec.getters, PRIVACY, get)
+    to.__newindex = core.newindex(attrs, rec.setters, rec.deleters, PRIVACY,
+                                  rec.sealed, set, del)
+  end
+  fill(mt, getitem, setitem, delitem)
+  local making = (getitem or setitem or delitem) and (rec.making or {})
+  if making then
+    fill(making)
+    making[READY], making[MAKING] = mt, making
+  end
+  rec.making = making or nil
+  mt[READY], mt[MAKING] = making and mt or nil, rec.making
+end
+
+local write -- (class, key, value): below
+
+--- The metatable of a class itself, which its metaclass equips.
+local function armclass(rec)
+  local meta, mt = info[rec.meta], rec.classmt
+  local new, making = rec.attrs.__new, rec.making
+  local call = meta.attrs.__call
+  equip(mt, meta)
+  mt[MAKES] = rec.mt
+  mt.__index = core.index(meta.attrs, meta.getters, PRIVACY,
+                          meta.attrs.__getitem or nil, rec.members)
+  mt.__newindex = write
+  if new == info[Object].dict.__new and not rec.native then
+    rec.construct =
+      core.maker(making or rec.mt, rec.mt[INIT], making and rec.mt)
+  else
+    rec.construct = core.builder(new)
+  end
+  mt.__call = call == info[Type].dict.__call and rec.construct or call
+end
+
+-------------------------------------------------------------------------------
+-- Members
+
+-- Special members with several names; one given under one name answers to the
+-- others too, unless the class gives those itself.
+local ALSO = {
+  __str = {"__tostring"}, __tostring = {"__str"},
+  __iter = {"__pairs"}, __pairs = {"__iter"},
+  __del = {"__gc", "__close"},
+}
+
+--- Store a member in the class that owns it.
+local function define(rec, name, value)
+  local part = parts[value] or wrapped[value] or {func = value}
+  own(rec, part.func)
+  own(rec, part.fget)
+  own(rec, part.fset)
+  own(rec, part.fdel)
+  rec.dict[name], rec.derived[name] = value, nil
+  rec.spans = nil
+  for _, other in ipairs(ALSO[name] or {}) do
+    if rec.dict[other] == nil or rec.derived[other] then
+      local meant = value
+      if name == "__del" and value then meant = once(value) end
+      rec.dict[other], rec.derived[other] = meant, value ~= nil or nil
+    end
+  end
+end
+
+local function checkname(class, name)
+  if name == "__index" or name == "__newindex" then
+    fail("class '%s': '%s' is taken; unknown keys go to '%s'", class, name,
+         name == "__index" and "__getitem" or "__setitem and __delitem")
+  end
+  local python = type(name) == "string" and name:match("^(__.*[^_])__$")
+  if python and SPECIAL[python] then
+    fail("class '%s': '%s' is spelled '%s' here", class, name, python)
+  end
+end
+
+local function descendants(rec, found)
+  found[rec] = true
+  for sub in next, rec.subs do
+    if not found[info[sub]] then descendants(info[sub], found) end
+  end
+  return found
+end
+
+--- Set (or with nil remove) a member of a finished class, and tell all who
+-- inherit it.
+local function setmember(rec, name, value)
+  if rec.builtin then
+    fail("can't set '%s' of the built-in class '%s'", tostring(name), rec.name)
+  end
+  checkname(rec.name, name)
+  if BODY[name] then
+    fail("class '%s': '%s' has to stand in the body", rec.name, name)
+  end
+  define(rec, name, value)
+  local affected = descendants(rec, {})
+  for heir in next, affected do
+    heir.tails = {}
+    resolve(heir, name)
+    for _, other in ipairs(ALSO[name] or {}) do resolve(heir, other) end
+  end
+  if not (HOOKS[name] or ALSO[name]) then return end
+  for heir in next, affected do
+    arm(heir)
+    armclass(heir)
+    for cls in next, heir.instances do armclass(info[cls]) end
+  end
+end
+
+--- __newindex of every class
+function write(cls, key, value)
+  local rec = info[cls]
+  local meta = info[rec.meta]
+  local scope = core.scope(PRIVACY, cls, key, 2)
+  local name = key
+  if scope ~= nil then name = (scope or rec.scope)[key] end
+  local fset = meta.setters[name]
+  if fset ~= nil then
+    local fdel = value == nil and meta.deleters[name]
+    if fdel then return fdel(cls) end
+    if fset then return fset(cls, value) end
+    fail("can't set '%s' of class '%s': it is read-only", key, rec.name)
+  end
+  local setitem = type(key) ~= "string" and meta.attrs.__setitem
+  if setitem then return setitem(cls, key, value) end
+  setmember(rec, name, value)
+end
+
+-------------------------------------------------------------------------------
+-- Making a class
+
+--- The names that instances are sealed to, if every class of the order but
+-- object has __slots; nil if one has not.
+local function seal(rec)
+  local sealed = {}
+  for _, cls in ipairs(rec.mro) do
+    local slots = info[cls].slots
+    if not slots and cls ~= Object then return nil end
+    for name in next, slots or {} do sealed[name] = true end
+  end
+  return sealed
+end
+
+local function readslots(rec, list)
+  if list == nil then return nil end
+  local slots = {}
+  if type(list) ~= "table" then
+    fail("class '%s': __slots has to be a list of names", rec.name)
+  end
+  for _, name in ipairs(list) do
+    if type(name) ~= "string" then
+      fail("class '%s': __slots has to be a list of names", rec.name)
+    end
+    slots[storedname(rec, name)] = true
+  end
+  return slots
+end
+
+--- What makes the instances of a class userdata: its own or a base's.
+local function readnative(rec, native)
+  for i = 2, #rec.mro do
+    local other = info[rec.mro[i]].native
+    if other and native and other ~= native then
+      fail("class '%s': its instances can't be of two native kinds", rec.name)
+    end
+    native = native or other
+  end
+  return native
+end
+
+--- Make a class, all arguments being right. `meta` is nil for the first two.
+local function make(meta, name, bases, dict)
+  local cls, mt = {}, {}
+  local rec = {
+    class = cls, name = name, bases = bases, meta = meta, mt = {},
+    classmt = mt, scope = newscope(name), dict = {}, derived = {}, kin = {},
+    attrs = {}, getters = {}, setters = {}, deleters = {}, members = {},
+    bound = weak(), tails = {}, subs = weak(), instances = weak(),
+  }
+  rec.mro = linearize(cls, name, bases)
+  info[cls] = rec
+  rec.slots = readslots(rec, dict.__slots)
+  rec.sealed = seal(rec)
+  rec.native = readnative(rec, dict.__native)
+  for _, ancestor in ipairs(rec.mro) do
+    rec.kin[ancestor], rec.kin[info[ancestor].scope] = true, true
+  end
+  for key, value in next, dict do
+    checkname(name, key)
+    if key ~= "__native" and key ~= "__metaclass" then
+      define(rec, storedname(rec, key), value)
+    end
+  end
+  for key, value in next, gather(rec.mro, 1) do place(rec, key, value) end
+  for _, base in ipairs(bases) do info[base].subs[cls] = true end
+  if meta then
+    arm(rec)
+    armclass(rec)
+    info[meta].instances[cls] = true
+  end
+  return setmetatable(cls, mt)
+end
+
+--- The most derived of a metaclass and those of the bases.
+local function winner(meta, name, bases)
+  for _, base in ipairs(bases) do
+    local other = info[base].meta
+    if issubclass(other, meta) then
+      meta = other
+    elseif not issubclass(meta, other) then
+      fail("class '%s': metaclass '%s' does not go with '%s', that of its "
+           .. "base '%s'", name, info[meta].name, info[other].name,
+           info[base].name)
+    end
+  end
+  return meta
+end
+
+--- Check the name and the bases of a class to be; arguments `n` and after.
+local function checkhead(func, n, name, bases, isflat)
+  local seen = {}
+  checkarg(type(name) == "string", n, func, "string", name)
+  for i = 1, bases.n or #bases do
+    local at, base = isflat and n + i or n + 1, bases[i]
+    checkarg(base ~= nil and info[base], at, func, "class", base)
+    if seen[base] then
+      fail("bad argument #%d to '%s' (duplicate base class '%s')", at, func,
+           info[base].name)
+    end
+    seen[base] = true
+  end
+end
+
+--- From a declaration to the call of its metaclass, which makes the class.
+local function build(mcs, name, bases, body)
+  local dict = {}
+  for key, value in next, body do dict[key] = value end
+  local meta = dict.__metaclass
+  if meta ~= nil then
+    if not info[meta] or not issubclass(meta, Type) then
+      fail("class '%s': __metaclass has to be a class derived from "
+           .. "class.type, not %s", name, nameof(meta))
+    end
+    mcs, dict.__metaclass = meta, nil
+  end
+  if dict.__module == nil then
+    local _, frame = outside()
+    dict.__module = frame and frame.short_src or "?"
+  end
+  mcs = winner(mcs, name, bases)
+  if mcs == Type then return info[Type].construct(Type, name, bases, dict) end
+  return mcs(name, bases, dict)
+end
+
+--- class(name, base..., [body]) -> class
+-- Raises an argument error for what is no name, class or body, and an error
+-- where the bases have no common order, metaclass or native kind.
+local function declare(_, name, ...)
+  local bases, body = table.pack(...), nil
+  local last = bases[bases.n]
+  if type(last) == "table" and not classof(last) then
+    body, bases[bases.n], bases.n = last, nil, bases.n - 1
+  end
+  checkhead("class", 1, name, bases, true)
+  bases.n = nil
+  return build(Type, name, bases, body or {})
+end
+
+-------------------------------------------------------------------------------
+-- object: the root of all
+
+--- Is a constructor running that may have led here? Not further than a few
+-- calls away: __new, and those of the bases on the way to object.
+local function underway(construct)
+  for level = 3, 18 do
+    local frame = getinfo(level, "f")
+    if not frame then return false end
+    if frame.func == construct then return true end
+  end
+  return false
+end
+
+--- object.__new(cls) -> a bare instance. Within the call of a class that has
+-- item hooks it is still in the making, so that __new too may set fields.
+local function object_new(cls)
+  local rec = cls ~= nil and info[cls]
+  checkarg(rec, 1, "__new", "class", cls)
+  if rec.native then
+    fail("object.__new(%s): its instances are userdata, made by a __new of "
+         .. "its own", rec.name)
+  elseif rec.kin[Type] then
+    fail("object.__new(%s): its instances are classes, made by "
+         .. "class.type.__new", rec.name)
+  end
+  local making = rec.making
+  return setmetatable({}, making and underway(rec.construct) and making
+                          or rec.mt)
+end
+
+local VIEWED = {} -- the key under which a view keeps what it shows
+
+--- A view of the fields of an instance. Where these are the instance itself,
+-- a field named like a property goes to `hidden`: found in the instance, it
+-- would answer before the property could.
+local view = {__name = "dict"}
+
+function view.__index(self, key)
+  local obj = rawget(self, VIEWED)
+  local fields, more = core.fields(obj), hidden[obj]
+  local value = fields and rawget(fields, key)
+  if value == nil and more then value = more[key] end
+  return value
+end
+
+function view.__newindex(self, key, value)
+  local obj = rawget(self, VIEWED)
+  local rec = info[classof(obj)]
+  local outshone = type(obj) == "table" and rec.setters[key] ~= nil
+  if outshone then
+    hidden[obj] = hidden[obj] or {}
+    hidden[obj][key], value = value, nil
+  elseif rec.sealed and not rec.sealed[key] then
+    fail("%s has no property '%s'", rec.name, tostring(key))
+  end
+  local fields = core.fields(obj, value ~= nil)
+  if fields then rawset(fields, key, value) end
+end
+
+function view.__len(self)
+  return rawlen(core.fields(rawget(self, VIEWED)) or {})
+end
+
+function view.__pairs(self)
+  local obj = rawget(self, VIEWED)
+  local now, later = core.fields(obj) or {}, hidden[obj]
+  return function(_, key)
+    local name, value = next(now, key)
+    if name == nil and later then
+      now, later = later, nil
+      name, value = next(now)
+    end
+    return name, value
+  end
+end
+
+function view.__eq(a, b)
+  return rawequal(rawget(a, VIEWED), rawget(b, VIEWED))
+end
+
+--- The same for the members of a class, read only.
+local classview = {
+  __name = "dict", __eq = view.__eq,
+  __index = function(self, key)
+    return info[rawget(self, VIEWED)].dict[key]
+  end,
+  __newindex = function(self)
+    fail("the __dict of class '%s' is read-only; set the class's members",
+         info[rawget(self, VIEWED)].name)
+  end,
+  __pairs = function(self)
+    return next, info[rawget(self, VIEWED)].dict
+  end,
+}
+
+local early = {} -- properties made before their class
+
+local function readonly(fget)
+  local property = Property and Property(fget) or {}
+  if not Property then
+    parts[property], early[#early + 1] = {fget = fget}, property
+  end
+  return property
+end
+
+Object = make(nil, "object", {}, {
+  __doc = "The root of all classes.",
+  __module = "csock.class",
+  __new = object_new,
+  __init = function() end,
+  __str = function(self)
+    return fmt("<%s object: %p>", info[classof(self)].name, self)
+  end,
+  __class = readonly(classof),
+  __dict = readonly(function(self)
+    return setmetatable({[VIEWED] = self}, view)
+  end),
+})
+
+-------------------------------------------------------------------------------
+-- type: the class of classes
+
+--- type.__new(metaclass, name, bases, dict) -> class
+local function type_new(mcs, name, bases, dict)
+  checkarg(mcs ~= nil and info[mcs] and info[mcs].kin[Type], 1, "__new",
+           "metaclass", mcs)
+  checkarg(type(bases) == "table" and not classof(bases), 3, "__new",
+           "list of classes", bases)
+  checkarg(dict == nil or type(dict) == "table", 4, "__new", "table", dict)
+  checkhead("__new", 2, name, bases)
+  bases = {unpack(bases)}
+  local meta = winner(mcs, name, bases)
+  local new = info[meta].attrs.__new
+  if meta ~= mcs and new ~= type_new then
+    return new(meta, name, bases, dict)
+  end
+  return make(meta, name, bases[1] and bases or {Object}, dict or {})
+end
+
+local function record(cls, func)
+  local rec = cls ~= nil and info[cls]
+  checkarg(rec, 1, func, "class", cls)
+  return rec
+end
+
+Type = make(nil, "type", {Object}, {
+  __doc = "The class of classes: call it with a value for its class, or with "
+       .. "a name, bases and members for a new one.",
+  __module = "csock.class",
+  __new = type_new,
+  __call = function(cls, ...)
+    return record(cls, "__call").construct(cls, ...)
+  end,
+  __str = function(cls) return fmt("<class '%s'>", info[cls].name) end,
+  __name = readonly(function(cls) return info[cls].name end),
+  __bases = readonly(function(cls) return {unpack(info[cls].bases)} end),
+  __mro = readonly(function(cls) return {unpack(info[cls].mro)} end),
+  __dict = readonly(function(cls)
+    return setmetatable({[VIEWED] = cls}, classview)
+  end),
+})
+
+--- class.type(value) -> its class, nil for what is no object
+-- class.type(name, bases, dict) -> class
+local function type_call(_, ...)
+  local n = select("#", ...)
+  if n == 1 then return classof((...)) end
+  local name, bases, dict = ...
+  checkarg(type(bases) == "table" and not classof(bases), 2, "type",
+           "list of classes", bases)
+  checkarg(n < 3 or type(dict) == "table" and not classof(dict), 3, "type",
+           "table", dict)
+  checkhead("type", 1, name, bases)
+  return build(Type, name, {unpack(bases)}, dict or {})
+end
+
+info[Object].sealed = {}
+for _, rec in ipairs {info[Object], info[Type]} do
+  rec.meta = Type
+  info[Type].instances[rec.class] = true
+  arm(rec)
+  armclass(rec)
+end
+info[Type].classmt.__call = type_call
+
+-------------------------------------------------------------------------------
+-- property, staticmethod, classmethod
+
+local function builtin(name, body)
+  body.__module, body.__slots = "csock.class", body.__slots or {}
+  return make(Type, name, {Object}, body)
+end
+
+local function partof(self, func)
+  checkarg(self ~= nil and parts[self], 1, func, "property", self)
+  return parts[self]
+end
+
+--- A method that makes a copy of its property with one function replaced.
+local function altering(func, which)
+  return function(self, f)
+    local part = partof(self, func)
+    local new = {fget = part.fget, fset = part.fset, fdel = part.fdel}
+    new[which] = f
+    return classof(self)(new.fget, new.fset, new.fdel, self.__doc)
+  end
+end
+
+--- property(fget, fset, fdel, doc): a field that is computed.
+-- Every argument may be nil: without fset it is read-only.
+Property = builtin("property", {
+  __slots = {"__doc"},
+  __init = function(self, fget, fset, fdel, doc)
+    for i, f in pairs {fget, fset, fdel} do
+      checkarg(callable(f), i, "property", "function", f)
+    end
+    checkarg(doc == nil or type(doc) == "string", 4, "property", "string", doc)
+    parts[self] = {fget = fget, fset = fset, fdel = fdel}
+    self.__doc = doc
+  end,
+  getter = altering("getter", "fget"),
+  setter = altering("setter", "fset"),
+  deleter = altering("deleter", "fdel"),
+})
+for _, name in ipairs {"fget", "fset", "fdel"} do
+  Property[name] = readonly(function(self) return partof(self, name)[name] end)
+end
+for _, property in ipairs(early) do
+  setmetatable(property, info[Property].mt)
+end
+
+local function wrapper(name, static)
+  return builtin(name, {
+    __init = function(self, f)
+      checkarg(callable(f), 1, name, "function", f)
+      wrapped[self] = {func = f, static = static}
+    end,
+    __call = function(self, ...) return wrapped[self].func(...) end,
+    func = readonly(function(self) return wrapped[self].func end),
+  })
+end
+
+--- staticmethod(f): called through class or instance with just its arguments.
+local Static = wrapper("staticmethod", true)
+
+--- classmethod(f): called through class or instance with the class in front.
+local Classmethod = wrapper("classmethod", false)
+
+-------------------------------------------------------------------------------
+-- super
+
+-- The keys under which a super keeps what it is about.
+local START, SUBJECT, RECORD, BOUND = {}, {}, {}, {}
+
+local function bind(f, obj)
+  return function(_, ...) return f(obj, ...) end
+end
+
+--- Like a function found in a class, f gets what it is given; only the super
+-- itself, which a colon puts there, gives way to the object.
+local function lend(f, proxy, obj)
+  return function(first, ...)
+    if rawequal(first, proxy) then first = obj end
+    return f(first, ...)
+  end
+end
+
+--- A member of the classes that come after the one a super starts from.
+local function find(self, key)
+  local rec, start = self[RECORD], self[START]
+  local members = rec.tails[start]
+  if not members then
+    local i = 1
+    while rec.mro[i] ~= start do i = i + 1 end
+    members = gather(rec.mro, i + 1)
+    rec.tails[start] = members
+  end
+  local value = members[key]
+  if value == nil then
+    local scope = core.scope(PRIVACY, self[SUBJECT], key, 3)
+    if scope then value = members[scope[key]] end
+  end
+  return value
+end
+
+local super = {__name = "super"}
+
+function super.__index(self, key)
+  local obj, bound, value = self[SUBJECT], self[BOUND], find(self, key)
+  local method, property = wrapped[value], parts[value]
+  if property and bound then
+    if property.fget then return property.fget(obj) end
+    fail("can't get '%s' of super: the property has no getter", key)
+  elseif method then
+    return method.static and method.func
+           or bind(method.func, self[RECORD].class)
+  elseif type(value) ~= "function" then
+    return value
+  elseif bound and key ~= "__new" then
+    return bind(value, obj)
+  end
+  return lend(value, self, obj)
+end
+
+function super.__newindex(self, key, value)
+  local property = parts[find(self, key)]
+  if not property or not self[BOUND] then
+    fail("super has no property '%s' to set", tostring(key))
+  end
+  if value == nil and property.fdel then
+    return property.fdel(self[SUBJECT])
+  elseif property.fset then
+    return property.fset(self[SUBJECT], value)
+  end
+  fail("can't set '%s' of super: the property is read-only", key)
+end
+
+function super.__tostring(self)
+  return fmt("<super: %s, %s>", self[START], self[SUBJECT])
+end
+
+--- super(cls, object or class) -> a proxy that answers for the classes which
+-- come after `cls` in the order of the object's class. A method it answers
+-- with gets the object itself in place of its first argument.
+local function newsuper(cls, obj)
+  checkarg(cls ~= nil and info[cls], 1, "super", "class", cls)
+  local rec, bound = info[obj], false
+  if not (rec and rec.kin[cls]) then
+    checkarg(isinstance(obj, cls), 2, "super", fmt(
+      "instance or sub-class of '%s'", info[cls].name), obj)
+    rec, bound = info[classof(obj)], true
+  end
+  return setmetatable({
+    [START] = cls, [SUBJECT] = obj, [RECORD] = rec, [BOUND] = bound,
+  }, super)
+end
+
+-------------------------------------------------------------------------------
+-- iter, slice, delattr
+
+--- iter(value) -> what a generic `for` takes
+-- The __iter of an object, else its __getitem from 1 up to the first nil;
+-- pairs of a plain table; a function is its own iterator.
+local function iter(value)
+  local cls = classof(value)
+  local attrs = cls and info[cls].attrs or {}
+  local getitem, i = attrs.__getitem, 0
+  if attrs.__iter then
+    return attrs.__iter(value)
+  elseif getitem then
+    return function()
+      i = i + 1
+      return getitem(value, i)
+    end
+  elseif type(value) == "function" then
+    return value
+  end
+  local mt = debug.getmetatable(value)
+  checkarg(not cls and (type(value) == "table" or mt and mt.__pairs), 1,
+           "iter", "iterable", value)
+  return pairs(value)
+end
+
+--- slice(start, stop, step): places in a sequence, from 1 and with both ends
+-- in; negative ones count from the end. Each may be nil.
+local Slice = builtin("slice", {
+  __slots = {"start", "stop", "step"},
+  __init = function(self, start, stop, step)
+    for i, place in pairs {start, stop, step} do
+      checkarg(math.tointeger(place), i, "slice", "integer", place)
+    end
+    if step == 0 then fail("bad argument #3 to 'slice' (step is zero)") end
+    self.start, self.stop, self.step = start, stop, step
+  end,
+  __eq = function(a, b)
+    return isinstance(b, classof(a)) and a.start == b.start
+           and a.stop == b.stop and a.step == b.step
+  end,
+  __str = function(self)
+    return fmt("slice(%s, %s, %s)", self.start, self.stop, self.step)
+  end,
+})
+
+--- s:indices(n) -> first, last, step of a `for` over a sequence of n, cut to
+-- what is there as string.sub does it
+function Slice:indices(n)
+  checkarg(math.tointeger(n) and n >= 0, 1, "indices", "length", n)
+  local step = self.step or 1
+  local first, last = self.start, self.stop
+  if first and first < 0 then first = n + 1 + first end
+  if last and last < 0 then last = n + 1 + last end
+  if step > 0 then
+    return math.max(first or 1, 1), math.min(last or n, n), step
+  end
+  return math.min(first or n, n), math.max(last or 1, 1), step
+end
+
+--- delattr(object, name): Python's `del object.name`
+-- A property's fdel, a field, or for names of no attribute __delitem; raises
+-- where there is nothing to delete.
+local function delattr(obj, name)
+  local cls = classof(obj)
+  checkarg(cls, 1, "delattr", "object", obj)
+  local rec, kind = info[cls], info[obj]
+  local scope = core.scope(PRIVACY, obj, name, 2)
+  if kind and scope == false then scope = kind.scope end
+  local key = scope and scope[name] or name
+  local attrs = rec.attrs
+  local fields = kind and kind.dict or core.fields(obj)
+  local del = attrs.__delitem or attrs.__setitem
+  if rec.setters[key] ~= nil then
+    local fdel = rec.deleters[key]
+    if fdel then return fdel(obj) end
+    fail("can't delete '%s' of %s: the property has no deleter", name,
+         nameof(obj))
+  elseif fields and rawget(fields, key) ~= nil then
+    if kind then setmember(kind, key, nil) else rawset(fields, key, nil) end
+  elseif del and not scope and attrs[key] == nil then
+    return del(obj, name, nil)
+  else
+    fail("%s has no attribute '%s' to delete", nameof(obj), tostring(name))
+  end
+end
+
+--- metatable(cls) -> the metatable of its instances, for code that makes some
+-- itself; the same one for as long as the class lives
+local function metatable(cls)
+  return record(cls, "metatable").mt
+end
+
+for _, cls in ipairs {Object, Type, Property, Static, Classmethod, Slice} do
+  info[cls].builtin = true
+end
+
+return setmetatable({
+  object = Object, type = Type, property = Property, slice = Slice,
+  staticmethod = Static, classmethod = Classmethod, super = newsuper,
+  isinstance = isinstance, issubclass = issubclass,
+  iter = iter, delattr = delattr, metatable = metatable,
+}, {__call = declare})

@@ -1,0 +1,35 @@
+--- csock: Python's socket module for Lua 5.4.  The names come from the rooms
+-- behind this door; the submodules are loaded when they are first asked for.
+-- Invariant: nothing is defined here.
+
+local class = require "csock.class"
+local core = require "csock.core"
+local errors = require "csock.errors"
+local socket = require "csock.socket"
+
+local csock = {
+  isinstance = class.isinstance,
+  issubclass = class.issubclass,
+  getaddrinfo = core.getaddrinfo,
+  getdefaulttimeout = core.getdefaulttimeout,
+  gethostname = core.gethostname,
+  setdefaulttimeout = core.setdefaulttimeout,
+  socketpair = core.socketpair,
+  has_ipv6 = core.constants.AF_INET6 ~= nil,
+}
+for name, value in pairs(core.constants) do csock[name] = value end
+for name, value in pairs(errors) do csock[name] = value end
+for name, value in pairs(socket) do csock[name] = value end
+
+local submodules = {
+  class = true, coroutine = true, loop = true, socketserver = true,
+}
+
+return setmetatable(csock, {
+  __index = function(self, name)
+    if not submodules[name] then return nil end
+    local module = require("csock." .. name)
+    self[name] = module
+    return module
+  end,
+})

@@ -1,0 +1,402 @@
+--- server: the machine that takes requests and hands them to handlers: Python's
+-- BaseServer and what derives from it.  Each step is a hook of one line, so to
+-- change one never means to copy another; how requests run side by side is a
+-- mix-in's.
+-- Invariant: an error while a request is processed ends in handle_error, and
+-- the request is closed; neither ends the server.
+
+local class = require "csock.class"
+local core = require "csock.core"
+local errors = require "csock.errors"
+local loop = require "csock.loop"
+local socket = require "csock.socket".socket
+local BaseRequestHandler = require "csock.handler".BaseRequestHandler
+
+local constants = core.constants
+local isinstance = class.isinstance
+local server = {}
+
+--
+-- Handlers
+--
+
+-- Makers of handlers out of plain tables with a `handle`.
+local makers = setmetatable({}, {__mode = "k"})
+
+local function maker(methods)
+  local meta = {
+    __index = function(_, key)
+      local value = methods[key]
+      if value == nil then value = BaseRequestHandler[key] end
+      return value
+    end,
+    __close = function(self) self:finish() end,
+  }
+  makers[methods] = function(request, client_address, server)
+    return setmetatable({
+      request = request, client_address = client_address, server = server,
+    }, meta)
+  end
+  return makers[methods]
+end
+
+-- Can this make handlers: a class, a function, or a plain table with `handle`?
+local function is_handler(cls)
+  if type(cls) == "function" or class.isinstance(cls, class.type) then
+    return true
+  end
+  return type(cls) == "table" and type(cls.handle) == "function"
+end
+
+-- Make a handler for one request, and let it answer.
+local function run(cls, request, client_address, server)
+  local make = makers[cls]
+  if not make then
+    local meta = getmetatable(cls)
+    make = (type(cls) == "function" or meta and meta.__call) and cls or
+      maker(cls)
+  end
+  local instance = make(request, client_address, server)
+  instance:setup()
+  local finishing <close> = instance
+  instance:handle()
+end
+
+--
+-- Errors
+--
+
+-- For xpcall: the error, and where it came from while the stack still stands.
+local function failure(err)
+  return {err = err, traceback = debug.traceback(tostring(err), 2)}
+end
+
+-- Errors of accept that mean "not now", and those that mean "no more of them
+-- until something is closed".
+local fleeting, exhausted = {}, {}
+for _, name in ipairs {"EAGAIN", "EINTR", "ECONNABORTED", "EPROTO", "EPERM",
+  "ENETDOWN", "ENOPROTOOPT", "EHOSTDOWN", "ENONET", "EHOSTUNREACH",
+  "EOPNOTSUPP", "ENETUNREACH"} do -- accept(2): "like EAGAIN"
+  if constants[name] then fleeting[constants[name]] = true end
+end
+for _, name in ipairs {"EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"} do
+  if constants[name] then exhausted[constants[name]] = true end
+end
+
+local PAUSE = 0.1 -- seconds that a listener rests without descriptors
+
+--
+-- Signals
+--
+
+-- While a server serves, SIGINT and SIGTERM stop it: the first one as
+-- shutdown() does, requests having drain_timeout to finish, the second one at
+-- once.  The value is to be closed.
+local Watch = {}
+Watch.__index = Watch
+
+local function watch_signals(self)
+  local watch = core.process.signals(core.process.SIGINT, core.process.SIGTERM)
+  if not watch then return nil end
+  local task = loop.spawn(function()
+    watch:wait()
+    self._signalled = true
+    self:shutdown()
+    pcall(loop.timeout, self.drain_timeout, watch.wait, watch)
+    self:cancel_requests()
+  end)
+  return setmetatable({watch = watch, task = task}, Watch)
+end
+
+function Watch:__close()
+  self.task:cancel()
+  self.watch:close()
+end
+
+--
+-- BaseServer
+--
+
+local BaseServer = class("BaseServer", {
+  __doc = [[
+BaseServer(server_address, RequestHandlerClass): what all servers share.
+
+For the caller: serve_forever([poll_interval]), handle_request(), shutdown(),
+server_close(), fileno(), and `local s <close> = ...`.
+May be overridden: server_bind, server_activate, get_request, verify_request,
+process_request, finish_request, shutdown_request, close_request,
+service_actions, handle_timeout, handle_error, accept_error.
+In an instance: server_address, RequestHandlerClass, socket.
+Class attributes: timeout (seconds handle_request waits, nil for ever),
+handle_signals (true), drain_timeout (5 seconds).]],
+  __module = "csock.socketserver",
+  handle_signals = true,
+  drain_timeout = 5,
+  __init = function(self, server_address, RequestHandlerClass)
+    if not is_handler(RequestHandlerClass) then
+      error("bad argument #2 to '" .. self.__class.__name ..
+        "' (request handler class expected)", 2)
+    end
+    self.server_address = server_address
+    self.RequestHandlerClass = RequestHandlerClass
+  end,
+  __close = function(self) self:server_close() end,
+})
+server.BaseServer = BaseServer
+
+-- Run f(self) in a task of the loop: in this one, or, outside of tasks, in a loop
+-- of its own, which ends when the requests have.
+local function in_loop(f, self, ...)
+  if loop.current() then return f(self, ...) end
+  return loop.run(f, self, ...)
+end
+
+local function serve(self, poll_interval)
+  local watch <close> = self.handle_signals and watch_signals(self) or nil
+  if self.service_actions == BaseServer.service_actions then
+    poll_interval = nil -- nothing to wake up for
+  end
+  self._serving = loop.current()
+  while not self._shutdown_request do
+    if self:_wait(poll_interval) then self:_handle_request_noblock() end
+    self:service_actions()
+  end
+  self._serving, self._shutdown_request = nil, nil
+  self:drain(self.drain_timeout)
+  if self._signalled then
+    self._signalled = nil
+    self:server_close()
+  end
+end
+
+--- serve_forever([poll_interval]): serve until shutdown() or a signal.
+-- `poll_interval` (seconds, default 0.5) is the pace of service_actions(), if
+-- that is overridden; nothing else waits for it.  Running requests have
+-- `drain_timeout` seconds to end, then they are cancelled.  After SIGINT or
+-- SIGTERM the server is closed.  Outside of tasks it runs the loop itself.
+function BaseServer:serve_forever(poll_interval)
+  if self._serving then error("the server serves already", 2) end
+  in_loop(serve, self, poll_interval or 0.5)
+end
+
+-- Wait, for `timeout` seconds, until a request can be taken; false when there
+-- is none, and at once when shutdown() is called.
+function BaseServer:_wait(timeout)
+  self._accepting = true
+  local ready = core.socket.readable(self.socket, timeout)
+  self._accepting = false
+  return ready and not self._shutdown_request
+end
+
+local function handle_one(self)
+  local timeout = self.socket.timeout or self.timeout
+  if self.timeout and timeout > self.timeout then timeout = self.timeout end
+  if self:_wait(timeout) then
+    self:_handle_request_noblock()
+  else
+    self:handle_timeout()
+  end
+end
+
+--- handle_request(): take one request, waiting `timeout` seconds for it at most,
+-- and process it; handle_timeout() is called when none comes.
+function BaseServer:handle_request()
+  in_loop(function()
+    handle_one(self)
+    self:drain()
+  end)
+end
+
+-- Take a request, which is there (or was: another process may have it).
+function BaseServer:_handle_request_noblock()
+  self._accepting = true
+  local ok, request, client_address = pcall(self.get_request, self)
+  self._accepting = false
+  if not ok then return self:accept_error(request) end
+  self:_guard(self._process, request, client_address)
+end
+
+function BaseServer:_process(request, client_address)
+  if self:verify_request(request, client_address) then
+    self:process_request(request, client_address)
+  else
+    self:shutdown_request(request)
+  end
+end
+
+-- Carry out a step of a request's way; this is where its errors end.
+function BaseServer:_guard(step, request, client_address)
+  local ok, failed = xpcall(step, failure, self, request, client_address)
+  if ok then return end
+  local cancelled = isinstance(failed.err, errors.CancelledError)
+  if not cancelled then
+    self:handle_error(request, client_address, failed.err, failed.traceback)
+  end
+  self:shutdown_request(request)
+  if cancelled and not self._shutdown_request then error(failed.err, 0) end
+end
+
+--- shutdown(): stop serve_forever, at once; legal everywhere, in a handler too.
+function BaseServer:shutdown()
+  self._shutdown_request = true
+  if self._accepting and self._serving then core.loop.wake(self._serving) end
+end
+
+--- server_close(): close the listening socket; ends serve_forever.
+function BaseServer:server_close()
+  if self._serving then self:shutdown() end
+  if self.socket then self.socket:close() end
+end
+
+--- drain([timeout]): wait until no request is being processed; after `timeout`
+-- seconds those that are left are cancelled.  Here: none ever is.
+function BaseServer:drain() end
+
+--- cancel_requests(): cancel what is being processed.
+function BaseServer:cancel_requests()
+  if self._serving then self._serving:cancel() end
+end
+
+--- fileno() -> the descriptor of the listening socket.
+function BaseServer:fileno() return self.socket:fileno() end
+
+--
+-- Hooks
+--
+
+--- accept_error(err): get_request failed.  What concerns one connection is
+-- ignored; without descriptors or memory the listener rests a moment instead of
+-- spinning; anything else is raised.
+function BaseServer:accept_error(err)
+  if not isinstance(err, errors.error) then error(err, 0) end
+  if exhausted[err.errno] then
+    self._accepting = true
+    loop.sleep(PAUSE)
+    self._accepting = false
+  elseif not fleeting[err.errno] then
+    error(err, 0)
+  end
+end
+
+--- verify_request(request, client_address) -> false to refuse it.
+function BaseServer:verify_request() return true end
+
+--- process_request(request, client_address): what a mix-in replaces.
+function BaseServer:process_request(request, client_address)
+  self:finish_request(request, client_address)
+  self:shutdown_request(request)
+end
+
+--- finish_request(request, client_address): make the handler, and run it.
+function BaseServer:finish_request(request, client_address)
+  run(self.RequestHandlerClass, request, client_address, self)
+end
+
+--- shutdown_request(request): the request has been processed.
+function BaseServer:shutdown_request(request) self:close_request(request) end
+
+--- close_request(request): clean up.
+function BaseServer:close_request() end
+
+--- service_actions(): called once a turn of serve_forever.
+function BaseServer:service_actions() end
+
+--- handle_timeout(): handle_request has waited in vain.
+function BaseServer:handle_timeout() end
+
+--- server_activate(): begin to take requests.
+function BaseServer:server_activate() end
+
+--- handle_error(request, client_address, err, traceback): a request failed; the
+-- server goes on.  By default one line and the traceback on stderr.
+function BaseServer:handle_error(_, client_address, _, traceback)
+  io.stderr:write("csock: exception while processing a request from ",
+    tostring(client_address), "\n", traceback, "\n")
+end
+
+--
+-- TCP, UDP, AF_UNIX
+--
+
+local TCPServer = class("TCPServer", BaseServer, {
+  __doc = [[
+TCPServer(server_address, RequestHandlerClass [, bind_and_activate = true]).
+Class attributes: address_family, socket_type, request_queue_size (SOMAXCONN),
+allow_reuse_address (true), allow_reuse_port (false).]],
+  __module = "csock.socketserver",
+  address_family = constants.AF_INET,
+  socket_type = constants.SOCK_STREAM,
+  request_queue_size = constants.SOMAXCONN,
+  allow_reuse_address = true,
+  allow_reuse_port = false,
+  __init = function(self, server_address, RequestHandlerClass,
+                    bind_and_activate)
+    BaseServer.__init(self, server_address, RequestHandlerClass)
+    self.socket = socket(self.address_family, self.socket_type)
+    if bind_and_activate == false then return end
+    local ok, err = pcall(function()
+      self:server_bind()
+      self:server_activate()
+    end)
+    if ok then return end
+    self:server_close()
+    error(err, 0)
+  end,
+})
+server.TCPServer = TCPServer
+
+--- server_bind(): bind the socket; server_address becomes what the system says.
+function TCPServer:server_bind()
+  if self.allow_reuse_address then self.socket.reuseaddr = true end
+  if self.allow_reuse_port then self.socket.reuseport = true end
+  self.socket:bind(self.server_address)
+  self.server_address = self.socket:getsockname()
+end
+
+--- server_activate(): listen.
+function TCPServer:server_activate()
+  self.socket:listen(self.request_queue_size)
+end
+
+--- get_request() -> request, client_address.
+function TCPServer:get_request() return self.socket:accept() end
+
+--- close_request(request): close the connection.  A close is all it takes: no
+-- copy of the descriptor is left in another process by csock.
+function TCPServer:close_request(request) request:close() end
+
+local UDPServer = class("UDPServer", TCPServer, {
+  __doc = [[
+UDPServer(server_address, RequestHandlerClass [, bind_and_activate = true]): a
+request is {data, socket}, to be answered with socket:sendto.
+Class attribute: max_packet_size (8192 bytes; the rest of a datagram is lost).]],
+  __module = "csock.socketserver",
+  socket_type = constants.SOCK_DGRAM,
+  allow_reuse_address = false,
+  max_packet_size = 8192,
+})
+server.UDPServer = UDPServer
+
+function UDPServer:get_request()
+  local data, client_address = self.socket:recvfrom(self.max_packet_size)
+  return {data, self.socket}, client_address
+end
+
+function UDPServer:server_activate() end -- a datagram socket does not listen
+
+function UDPServer:close_request() end -- nor has a request one of its own
+
+server.UnixStreamServer = class("UnixStreamServer", TCPServer, {
+  __doc = "UnixStreamServer(path, RequestHandlerClass): TCPServer on AF_UNIX.",
+  __module = "csock.socketserver",
+  address_family = constants.AF_UNIX,
+  allow_reuse_address = false,
+})
+
+server.UnixDatagramServer = class("UnixDatagramServer", UDPServer, {
+  __doc = "UnixDatagramServer(path, RequestHandlerClass): UDPServer on AF_UNIX.",
+  __module = "csock.socketserver",
+  address_family = constants.AF_UNIX,
+})
+
+return server

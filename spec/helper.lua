@@ -1,0 +1,241 @@
+-- helper: what every spec stands on.  It is loaded once, before all specs, and
+-- watches each test: none may leave a descriptor or a task behind, and none
+-- may take longer than the deadline.  It asserts nothing about csock itself,
+-- and works, with fewer checks, where csock or /proc is not there.
+-- Invariant: after a test, passed or failed, all that was made through this
+-- module is gone.
+
+local busted = require "busted"
+local lfs = require "lfs"
+
+local helper = {}
+
+-- CSOCK_SLOW is set where all runs slowly (valgrind); specs may scale by it.
+helper.slow = os.getenv "CSOCK_SLOW" ~= nil
+local deadline = helper.slow and 100 or 10
+
+-- By hand, without make, the module built last is the one to test.
+if not package.searchpath("csock.core", package.cpath) then
+  package.cpath = package.cpath .. ";" .. lfs.currentdir() .. "/lua/?.so"
+end
+
+--- The names of the files in a directory that match a pattern, sorted.
+function helper.files(directory, pattern)
+  local names = {}
+  for name in lfs.dir(directory) do
+    if name:find(pattern) then names[#names + 1] = name end
+  end
+  table.sort(names)
+  return names
+end
+
+-- Loaded here, the modules are shared by all specs, as they are in a program;
+-- what only one file of specs loads, busted unloads after it.  An error shows
+-- again, and better, in the spec that needs the module.
+local loaded, core = pcall(require, "csock.core")
+if loaded then
+  for _, name in ipairs(helper.files("lua/csock", "%.lua$")) do
+    pcall(require, (("csock." .. name):gsub("%.lua$", ""):gsub("%.init$", "")))
+  end
+  -- What the loop opens once and keeps is no leak of the first test.
+  local found, loop = pcall(require, "csock.loop")
+  if found and loop.run then pcall(loop.run, function() end) end
+end
+
+-- Of the private C module only these two, where it is there.
+local alarm = loaded and core.process.alarm or function() end
+local live_tasks = loaded and core.loop.live or function() return 0 end
+
+-- Leaks -------------------------------------------------------------------
+
+--- The open descriptors: a table from number to what it is, and their count.
+function helper.descriptors()
+  local open, count = {}, 0
+  local directory = "/proc/self/fd"
+  if lfs.attributes(directory, "mode") ~= "directory" then return open, 0 end
+  local numbers = helper.files(directory, "^%d+$")
+  for _, number in ipairs(numbers) do
+    local target = lfs.symlinkattributes(directory .. "/" .. number, "target")
+    if target then                      -- not the one that read the directory
+      open[tonumber(number)] = target
+      count = count + 1
+    end
+  end
+  return open, count
+end
+
+local function snapshot()
+  local open, count = helper.descriptors()
+  return {open = open, count = count, tasks = live_tasks()}
+end
+
+local function check_leaks(before)
+  collectgarbage()
+  collectgarbage()                      -- what the first one only finalized
+  local after = snapshot()
+  if after.count > before.count then
+    local left = {}
+    for fd, target in pairs(after.open) do
+      if before.open[fd] ~= target then
+        left[#left + 1] = fd .. " (" .. target .. ")"
+      end
+    end
+    table.sort(left)
+    busted.fail("descriptors left open: " .. table.concat(left, ", "))
+  end
+  if after.tasks > before.tasks then
+    busted.fail("tasks left alive: " .. after.tasks - before.tasks)
+  end
+end
+
+-- Deadline ----------------------------------------------------------------
+
+--- Gives the running test this many seconds from now.  A test that computes
+--- too long fails; one that waits in the system, or computes in a coroutine,
+--- can be stopped by a signal only, which ends the whole run.
+function helper.deadline(seconds)
+  local latest = os.time() + seconds
+  debug.sethook(function()
+    if os.time() <= latest then return end
+    latest = latest + 1                 -- again, if the test caught it
+    error("the test took longer than " .. seconds .. " s", 2)
+  end, "", 100000)
+  alarm(seconds + 3)
+end
+
+local function no_deadline()
+  debug.sethook()
+  alarm(0)
+end
+
+-- Things that a test needs for its own time -------------------------------
+
+local cleanups = {}
+
+local function clean_up()
+  while #cleanups > 0 do table.remove(cleanups)() end
+end
+
+--- A word for the shell.
+function helper.quote(word)
+  return "'" .. word:gsub("'", "'\\''") .. "'"
+end
+
+--- The command that runs the Lua of these specs, with csock to be found.
+helper.lua = os.getenv "CSOCK_LUA"
+if not helper.lua then
+  local first = -1
+  while arg[first - 1] do first = first - 1 end
+  helper.lua = ("LUA_PATH=%s LUA_CPATH=%s %s"):format(
+    helper.quote(lfs.currentdir() .. "/lua/?.lua;" .. lfs.currentdir() ..
+      "/lua/?/init.lua;" .. package.path),
+    helper.quote(package.cpath), arg[first] or "lua5.4")
+end
+
+--- Whether the system has this command.
+function helper.has(command)
+  return os.execute("command -v " .. command .. " >/dev/null 2>&1") == true
+end
+
+--- A directory that is removed after the test.
+function helper.tmpdir()
+  local name = os.tmpname()
+  os.remove(name)
+  assert(lfs.mkdir(name))
+  cleanups[#cleanups + 1] = function()
+    os.execute("rm -rf " .. helper.quote(name))
+  end
+  return name
+end
+
+local Process = {}
+Process.__index = Process
+
+--- Starts a simple shell command; it is killed after the test, if not before.
+--- A field `pid`, and the methods below.
+function helper.spawn_process(command)
+  -- env: a sanitizer that is preloaded here is not for foreign programs
+  local pipe = assert(io.popen("echo $$; exec env -u LD_PRELOAD " .. command))
+  local process = setmetatable({pipe = pipe}, Process)
+  process.pid = assert(pipe:read "n", "no process")
+  pipe:read "l"
+  cleanups[#cleanups + 1] = function()
+    process:kill "KILL"
+    process:wait()
+  end
+  return process
+end
+
+--- What it prints, in the formats of file:read.
+function Process:read(...)
+  return self.pipe:read(...)
+end
+
+--- Sends a signal, TERM by default.
+function Process:kill(signal)
+  if self.pipe then
+    os.execute(("kill -%s %d 2>/dev/null"):format(signal or "TERM", self.pid))
+  end
+end
+
+--- Waits for its end: true or nil, "exit" or "signal", the number.
+function Process:wait()
+  local pipe = self.pipe
+  if not pipe then return table.unpack(self.result) end
+  self.pipe = nil
+  self.result = table.pack(pipe:close())
+  return table.unpack(self.result)
+end
+
+-- Round each test ---------------------------------------------------------
+
+-- What the run was at, for whoever finds it dead.
+local running = os.getenv "CSOCK_RUNNING"
+local function note(text)
+  if not running then return end
+  local file = assert(io.open(running, "w"))
+  file:write(text)
+  file:close()
+end
+
+local function full_name(element)
+  local names = {}
+  while element and element.name do
+    table.insert(names, 1, element.name)
+    element = busted.parent(element)
+  end
+  return table.concat(names, " ")
+end
+
+local function closing(f)
+  return setmetatable({}, {__close = f})
+end
+
+-- The body itself is wrapped, so that what is found wrong fails this test and
+-- not the file; by variables that close, so that an error keeps its trace.
+busted.subscribe({"test", "start"}, function(element)
+  if element.descriptor ~= "it" then return nil, true end
+  local run = element.run
+  element.run = function(...)
+    element.run = run
+    local finally
+    element.env.finally = function(f) finally = f end
+    note(full_name(element) .. "\n")
+    helper.deadline(deadline)
+    local before = snapshot()
+    local _last <close> = closing(function()
+      clean_up()
+      no_deadline()
+      note ""
+    end)
+    local _first <close> = closing(function(_, err)
+      if finally then finally() end
+      clean_up()
+      if err == nil then check_leaks(before) end
+    end)
+    run(...)
+  end
+  return nil, true
+end)
+
+return helper
