@@ -21,7 +21,7 @@
 /* Places in the metatables that class.lua makes; it writes the same numbers */
 enum {
   MT_CLASS = 1, /* the class of whatever carries this metatable */
-  MT_KIN,       /* set of that class, its bases, and their private scopes */
+  MT_KIN,       /* set of that class and its bases */
   MT_TAG,       /* light userdata: the mark of a native class */
   MT_INIT,      /* __init, absent where nobody wrote one */
   MT_READY,     /* classes with item hooks: what a finished instance carries */
@@ -38,16 +38,19 @@ enum {
   NX_PRIVACY,
   NX_SLOTS,
   NX_SETITEM,
-  NX_DELITEM
+  NX_DELITEM,
+  NX_KNOWN, /* set of names that are known to be plain fields */
+  NX_LEFT   /* how many more it may take */
 };
 enum { MAKE_MT = 1, MAKE_INIT, MAKE_READY, MAKE_ROOM, MAKE_SAMPLES };
 enum { BUILD_NEW = 1 };
 
-/* Places in the privacy table, one for each Lua state */
+/* Places in a privacy table: one for the instances of a class, one for itself.
+   A scope stands for a class; it turns private names into stored ones. */
 enum {
   PR_SPECIAL = 1, /* set of the names that begin with "__" and are public */
-  PR_OWNERS,      /* function -> the scope of the class it was put into */
-  PR_TRACE        /* trace(obj, function) -> scope, for all the others */
+  PR_TRUSTED,     /* function -> the scope it is known to be in */
+  PR_TRACE        /* trace(object, function) -> scope or nil, for the others */
 };
 
 enum { ROOM_SAMPLES = 4, ROOM_MAX = 16 };
@@ -64,47 +67,27 @@ static const char *classname(lua_State *L) {
   return luaL_typename(L, 1);
 }
 
-/* Is the value at `arg` of the class that `scope` belongs to, or such a class
-   itself? Only that class's methods and its likes meet in private. */
-static int iskin(lua_State *L, int arg, int scope) {
-  int top = lua_gettop(L), found = 0;
-  if (!lua_getmetatable(L, arg)) return 0;
-  if (lua_rawgeti(L, top + 1, MT_KIN) == LUA_TTABLE) {
-    lua_pushvalue(L, scope);
-    found = lua_rawget(L, -2) != LUA_TNIL;
-  }
-  if (!found && lua_rawgeti(L, top + 1, MT_MAKES) == LUA_TTABLE &&
-      lua_rawgeti(L, -1, MT_KIN) == LUA_TTABLE) {
-    lua_pushvalue(L, scope);
-    found = lua_rawget(L, -2) != LUA_TNIL;
-  }
-  lua_settop(L, top);
-  return found;
-}
-
 /* Push the scope in which the function at `level` may use the private names
-   of the object at `obj`, or nil for a stranger. The name is private to the
-   text of a class, so the function that runs is what counts, not its caller. */
+   of the object at `obj`; 0 and nothing for a stranger. A name is private to
+   the text of a class: what counts is the function that runs, not who called
+   it. */
 static int pushscope(lua_State *L, int obj, int privacy, int level) {
   lua_Debug ar;
   int top = lua_gettop(L);
-  if (lua_getstack(L, level, &ar) && lua_getinfo(L, "f", &ar)) {
-    lua_rawgeti(L, privacy, PR_OWNERS);
+  if (!lua_getstack(L, level, &ar)) return 0;
+  lua_getinfo(L, "f", &ar);
+  lua_rawgeti(L, privacy, PR_TRUSTED);
+  lua_pushvalue(L, -2);
+  if (lua_rawget(L, -2) == LUA_TNIL) {
+    lua_rawgeti(L, privacy, PR_TRACE);
+    lua_pushvalue(L, obj);
     lua_pushvalue(L, top + 1);
-    if (lua_rawget(L, -2) != LUA_TTABLE) {
-      lua_rawgeti(L, privacy, PR_TRACE);
-      lua_pushvalue(L, obj);
-      lua_pushvalue(L, top + 1);
-      lua_call(L, 2, 1);
-    }
-    if (lua_istable(L, -1) && iskin(L, obj, lua_gettop(L))) {
-      lua_replace(L, top + 1);
-      lua_settop(L, top + 1);
-      return 1;
-    }
+    lua_call(L, 2, 1);
   }
-  lua_settop(L, top);
-  lua_pushnil(L);
+  lua_replace(L, top + 1);
+  lua_settop(L, top + 1);
+  if (lua_istable(L, -1)) return 1;
+  lua_pop(L, 1);
   return 0;
 }
 
@@ -123,16 +106,14 @@ static int isprivate(lua_State *L, int key, int privacy) {
 }
 
 /* Put the stored form of the private name at 2 in its place; 0 for a stranger,
-   who leaves it as it was. A scope is a cache of names that fills itself. */
+   to whom it stays as it was. A scope is a cache that fills itself. */
 static int unveil(lua_State *L, int privacy) {
-  int known = pushscope(L, 1, privacy, 1);
-  if (known) {
-    lua_pushvalue(L, 2);
-    lua_gettable(L, -2);
-    lua_replace(L, 2);
-  }
+  if (!pushscope(L, 1, privacy, 1)) return 0;
+  lua_pushvalue(L, 2);
+  lua_gettable(L, -2);
+  lua_replace(L, 2);
   lua_pop(L, 1);
-  return known;
+  return 1;
 }
 
 /* }{=====  Reading  ===== */
@@ -292,6 +273,20 @@ static int writeitem(lua_State *L) {
   return 0;
 }
 
+/* The key is a plain field's, now and until the closure is made anew: the next
+   write need not ask. Only so many, as keys may be data without end. */
+static void learnname(lua_State *L) {
+  lua_Integer left = lua_tointeger(L, UP(NX_LEFT));
+  if (left == 0 || lua_type(L, 2) != LUA_TSTRING ||
+      lua_istable(L, UP(NX_SLOTS)) || !lua_isnil(L, UP(NX_SETITEM)) || !lua_isnil(L, UP(NX_DELITEM)))
+    return;
+  lua_pushvalue(L, 2);
+  lua_pushboolean(L, 1);
+  lua_rawset(L, UP(NX_KNOWN));
+  lua_pushinteger(L, left - 1);
+  lua_replace(L, UP(NX_LEFT));
+}
+
 /* Sealed by __slots: only the names given there may become fields. */
 static void checkslot(lua_State *L) {
   if (!lua_istable(L, UP(NX_SLOTS))) return;
@@ -301,14 +296,12 @@ static void checkslot(lua_State *L) {
   lua_pop(L, 1);
 }
 
-/* __newindex of an instance */
-static int object_newindex(lua_State *L) {
-  int takesitem;
-  lua_settop(L, 3);
+/* The rest of object_newindex: what kind of name is it? */
+static int writenew(lua_State *L) {
+  int takesitem = !lua_isnil(L, UP(NX_SETITEM)) ||
+                  (lua_isnil(L, 3) && !lua_isnil(L, UP(NX_DELITEM)));
   lua_pushvalue(L, 2);
   if (lua_rawget(L, UP(NX_SETTERS)) != LUA_TNIL) return writeproperty(L);
-  takesitem = !lua_isnil(L, UP(NX_SETITEM)) ||
-              (lua_isnil(L, 3) && !lua_isnil(L, UP(NX_DELITEM)));
   if (isprivate(L, 2, UP(NX_PRIVACY))) {
     if (unveil(L, UP(NX_PRIVACY))) {
       takesitem = 0;
@@ -319,10 +312,22 @@ static int object_newindex(lua_State *L) {
                         "can't set '%s' of %s: the name is private to the"
                         " methods of its class",
                         keyname(L), classname(L));
-  }
+  } else if (!takesitem)
+    learnname(L);
   if (takesitem && !isattribute(L)) return writeitem(L);
   checkslot(L);
   return writefield(L);
+}
+
+/* __newindex of an instance */
+static int object_newindex(lua_State *L) {
+  lua_settop(L, 3);
+  lua_pushvalue(L, 2);
+  if (lua_rawget(L, UP(NX_KNOWN)) == LUA_TNIL) return writenew(L);
+  if (!lua_istable(L, 1)) return writefield(L);
+  lua_settop(L, 3);
+  lua_rawset(L, 1);
+  return 0;
 }
 
 /* }{=====  Making  ===== */
@@ -513,8 +518,7 @@ static int class_classof(lua_State *L) {
     return lua_pushnil(L), 1;
   lua_rawgeti(L, 2, MT_CLASS);
   lua_pushvalue(L, 4);
-  if (lua_isnil(L, 4) || lua_rawget(L, 3) == LUA_TNIL)
-    return lua_pushnil(L), 1;
+  if (lua_isnil(L, 4) || lua_rawget(L, 3) == LUA_TNIL) return lua_pushnil(L), 1;
   lua_settop(L, 4);
   return 1;
 }
@@ -567,7 +571,10 @@ static int class_newindexer(lua_State *L) {
 /* newindex(attributes, setters, deleters, privacy, slots, setitem, delitem)
    -> the __newindex of an instance */
 static int class_newwriter(lua_State *L) {
-  return closure(L, object_newindex, NX_DELITEM);
+  lua_settop(L, NX_DELITEM);
+  lua_newtable(L);
+  lua_pushinteger(L, 64);
+  return closure(L, object_newindex, NX_LEFT);
 }
 
 /* maker(metatable, init, ready) -> the __call of a class */
@@ -583,13 +590,17 @@ static int class_newbuilder(lua_State *L) {
   return closure(L, builder_call, BUILD_NEW);
 }
 
-static const luaL_Reg class_funcs[] = {
-    {"isinstance", class_isinstance}, {"issubclass", class_issubclass},
-    {"classof", class_classof},       {"fields", class_fields},
-    {"scope", class_scope},           {"blank", class_blank},
-    {"index", class_newindexer},      {"newindex", class_newwriter},
-    {"maker", class_newmaker},        {"builder", class_newbuilder},
-    {NULL, NULL}};
+static const luaL_Reg class_funcs[] = {{"isinstance", class_isinstance},
+                                       {"issubclass", class_issubclass},
+                                       {"classof", class_classof},
+                                       {"fields", class_fields},
+                                       {"scope", class_scope},
+                                       {"blank", class_blank},
+                                       {"index", class_newindexer},
+                                       {"newindex", class_newwriter},
+                                       {"maker", class_newmaker},
+                                       {"builder", class_newbuilder},
+                                       {NULL, NULL}};
 
 void cs_open_class(lua_State *L) {
   luaL_newlib(L, class_funcs);

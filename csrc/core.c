@@ -15,6 +15,7 @@
 #include "resolve.h"
 #include "socket.h"
 #include "task.h"
+#include "transfer.h"
 
 __attribute__((visibility("default"))) int luaopen_csock_core(lua_State *L);
 
@@ -29,6 +30,7 @@ int luaopen_csock_core(lua_State *L) {
   cs_open_task(L);
   cs_open_coroutine(L);
   cs_open_socket(L);
+  cs_open_transfer(L);
   cs_open_resolve(L);
   cs_open_process(L);
   return 1;

@@ -19,7 +19,6 @@
 #include "option.h"
 #include "resolve.h"
 #include "socket.h"
-#include "transfer.h"
 
 static const char native = 's'; /* its address marks the class of sockets */
 
@@ -465,6 +464,25 @@ static int sock_getblocking(lua_State *L) {
   return 1;
 }
 
+/* sock:get_inheritable() -> does a program that this one executes keep it? */
+static int sock_get_inheritable(lua_State *L) {
+  cs_Socket *s = cs_tosocket(L);
+  int n = cs_getinheritable(s->h.source.fd);
+  if (n < 0) return cs_fail(L, s->h.safe, -n, "get_inheritable", 0);
+  lua_pushboolean(L, n);
+  return 1;
+}
+
+/* sock:set_inheritable(flag) -> true; no socket is from the start (PEP 446). */
+static int sock_set_inheritable(lua_State *L) {
+  cs_Socket *s = cs_tosocket(L);
+  int err;
+  luaL_checktype(L, 2, LUA_TBOOLEAN);
+  err = cs_setinheritable(s->h.source.fd, lua_toboolean(L, 2));
+  errno = -err;
+  return result(L, s, err, "set_inheritable", 0);
+}
+
 static int sock_getfamily(lua_State *L) {
   lua_pushinteger(L, cs_tosocket(L)->family);
   return 1;
@@ -509,12 +527,14 @@ static const luaL_Reg sock_methods[] = {
     {"connect_ex", sock_connect_ex},
     {"detach", sock_detach},
     {"fileno", sock_fileno},
+    {"get_inheritable", sock_get_inheritable},
     {"getblocking", sock_getblocking},
     {"getpeername", sock_getpeername},
     {"getsockname", sock_getsockname},
     {"getsockopt", sock_getsockopt},
     {"gettimeout", sock_gettimeout},
     {"listen", sock_listen},
+    {"set_inheritable", sock_set_inheritable},
     {"setblocking", sock_setblocking},
     {"setsockopt", sock_setsockopt},
     {"settimeout", sock_settimeout},
@@ -523,6 +543,7 @@ static const luaL_Reg sock_methods[] = {
 };
 
 static const luaL_Reg sock_getters[] = {
+    {"inheritable", sock_get_inheritable},
     {"blocking", sock_getblocking},
     {"closed", sock_getclosed},
     {"family", sock_getfamily},
@@ -533,6 +554,7 @@ static const luaL_Reg sock_getters[] = {
 };
 
 static const luaL_Reg sock_setters[] = {
+    {"inheritable", sock_set_inheritable},
     {"blocking", sock_setblocking},
     {"timeout", sock_settimeout},
     {NULL, NULL},
@@ -580,7 +602,6 @@ void cs_open_socket(lua_State *L) {
   lua_pushlightuserdata(L, (void *)&native);
   lua_setfield(L, -2, "tag");
   set_table(L, "methods", sock_methods);
-  cs_open_transfer(L);
   set_table(L, "getters", sock_getters);
   set_table(L, "setters", sock_setters);
   set_options(L, "getters", sock_getoption, 0);

@@ -50,6 +50,15 @@ int cs_setnonblock(int fd, int on) {
   return fcntl(fd, F_SETFL, wanted) < 0 ? -errno : 0;
 }
 
+int cs_getinheritable(int fd) {
+  int flags = fcntl(fd, F_GETFD);
+  return flags < 0 ? -errno : (flags & FD_CLOEXEC) == 0;
+}
+
+int cs_setinheritable(int fd, int on) {
+  return fcntl(fd, F_SETFD, on ? 0 : FD_CLOEXEC) < 0 ? -errno : 0;
+}
+
 /* Milliseconds for poll(2) until 'deadline': rounded up, since to wake too
 ** early costs a turn, and cut to what an int holds, since the caller looks at
 ** the clock again anyway. */

@@ -24,6 +24,8 @@ int64_t cs_deadline(int64_t timeout);
 int cs_setnonblock(int fd, int on);
 int cs_getnonblock(int fd);
 int cs_waitfd(int fd, int want, int64_t deadline);
+int cs_setinheritable(int fd, int on);
+int cs_getinheritable(int fd);
 int cs_closefd(int fd);
 int cs_pipe(int fds[2]);
 

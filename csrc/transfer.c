@@ -242,10 +242,11 @@ static const luaL_Reg transfer_funcs[] = {
     {NULL, NULL},
 };
 
-/* Adds its methods to core.socket, which is on top of the stack. */
+/* Adds its methods to core.socket. */
 void cs_open_transfer(lua_State *L) {
+  lua_getfield(L, -1, "socket");
   cs_setfuncs(L, transfer_funcs);
   lua_getfield(L, -1, "methods");
   cs_setfuncs(L, transfer_methods);
-  lua_pop(L, 1);
+  lua_pop(L, 2);
 }

@@ -120,6 +120,11 @@ local function read(path)
   return file:read "a"
 end
 
+-- The same as one text, which reads better when it is not empty.
+local function complaints(files)
+  return table.concat(check(files), "\n")
+end
+
 describe("the floors of csrc/", function()
   it("are kept", function()
     local files = {}
@@ -127,13 +132,10 @@ describe("the floors of csrc/", function()
       files[name] = read("csrc/" .. name)
     end
     assert.is_truthy(next(files))
-    assert.are.same({}, check(files))
+    assert.are.equal("", complaints(files))
   end)
 
   -- The checker on made-up files: each is wrong in one way, or not at all.
-  local function complaints(files)
-    return table.concat(check(files), "\n")
-  end
 
   it("let a file use what is below it, and Lua above the system", function()
     assert.are.equal("", complaints {

@@ -68,27 +68,27 @@ for name in pairs(HOOKS) do SPECIAL[name] = true end
 local OWN = {__doc = true, __module = true, __name = true, __slots = true}
 local BODY = {__slots = true, __metaclass = true, __native = true}
 
-local Object, Type, Property
+local Object, Type, Property -- made below
 
 -------------------------------------------------------------------------------
 -- Refusals
 
 local here = getinfo(1, "S").source
 
---- Level of the first function outside this file, and what it is.
+--- What the first function outside this file is, and its level for the caller.
 local function outside()
-  local level, frame = 2, nil
+  local level, frame = 2
   repeat
     level = level + 1
     frame = getinfo(level, "S")
   until not frame or frame.what ~= "C" and frame.source ~= here
-  return level, frame
+  return frame, level - 1
 end
 
 --- Raise an error that blames the line which called into this file.
 local function fail(message, ...)
-  local level, frame = outside()
-  error(fmt(message, ...), frame and level - 1 or 0)
+  local frame, level = outside()
+  error(fmt(message, ...), frame and level or 0)
 end
 
 local function nameof(value)
@@ -113,8 +113,8 @@ end
 -------------------------------------------------------------------------------
 -- Privacy: a private name is stored under the name of its class
 
---- A scope turns the private names of one class into stored ones, and keeps
--- them. It refers to no class, so whoever holds it keeps none alive.
+--- A scope stands for a class and turns its private names into stored ones. It
+-- refers to no class, so whoever holds it keeps none alive.
 local function newscope(name)
   local prefix = "_" .. name:match("^_*(.*)")
   return setmetatable({}, {
@@ -126,78 +126,25 @@ local function newscope(name)
   })
 end
 
---- The classes whose methods may be private with a value: its order, and for
--- a class also the order of its metaclass. Yields (nil, record).
-local function lineage(value)
-  local rec = info[value]
-  local mro = rec and rec.mro or info[classof(value)].mro
-  local i = 0
-  return function()
-    i = i + 1
-    if not mro[i] and rec then
-      mro, rec, i = info[rec.meta].mro, nil, 1
-    end
-    return mro[i] and i, info[mro[i]]
-  end
-end
-
---- Where the functions of a class are in the sources.
-local function spans(rec)
-  if rec.spans then return rec.spans end
-  local list = {}
-  local function add(f)
-    local at = type(f) == "function" and getinfo(f, "S")
-    if at and at.what == "Lua" then list[#list + 1] = at end
-  end
-  for _, member in next, rec.dict do
-    local part = parts[member] or wrapped[member] or {func = member}
-    add(part.func)
-    add(part.fget)
-    add(part.fset)
-    add(part.fdel)
-  end
-  rec.spans = list
-  return list
-end
-
---- Scope of a function that is no class's method, or several classes': the
--- nearest to the root that shares it; else that of the method inside which it
--- was written, the innermost.
-local function trace(value, func)
-  if not classof(value) then return nil end
-  local sharing, found = sharers[func], nil
-  if sharing then
-    for _, rec in lineage(value) do
-      if sharing[rec.scope] then found = rec.scope end
-    end
-    return found
-  end
-  local at, size = getinfo(func, "S"), math.huge
-  if at.what ~= "Lua" then return nil end
-  for _, rec in lineage(value) do
-    for _, span in ipairs(spans(rec)) do
-      if span.source == at.source and span.linedefined <= at.linedefined
-         and at.lastlinedefined <= span.lastlinedefined
-         and span.lastlinedefined - span.linedefined < size then
-        found, size = rec.scope, span.lastlinedefined - span.linedefined
-      end
-    end
-  end
-  return found
-end
-
---- Under which name a class stores a member given in its body.
+--- The name under which a class stores a member given in its body.
 local function storedname(rec, name)
   local private = type(name) == "string" and name:find("^__")
                   and not SPECIAL[name]
   return private and rec.scope[name] or name
 end
 
-local PRIVACY = {SPECIAL, owners, trace}
+--- Apply f(record, function) to the functions of one member.
+local function eachfunction(f, rec, value)
+  if type(value) == "function" then return f(rec, value) end
+  local part = parts[value] or wrapped[value]
+  if not part then return end
+  for _, func in next, part do
+    if type(func) == "function" then f(rec, func) end
+  end
+end
 
 --- Let a function use the private names of a class.
 local function own(rec, func)
-  if type(func) ~= "function" or getinfo(func, "S").what == "C" then return end
   local scope = owners[func]
   if scope == nil then
     owners[func] = rec.scope
@@ -208,6 +155,57 @@ local function own(rec, func)
   end
 end
 
+--- Note where in the sources a function of a class is.
+local function addspan(rec, func)
+  local span = getinfo(func, "S")
+  if span.what == "Lua" then table.insert(rec.spans, span) end
+end
+
+--- How much text the method of a class takes inside which `at` was written,
+-- the innermost one if there are several; nil if there is none.
+local function around(rec, at)
+  if not rec.spans then
+    rec.spans = {}
+    for _, member in next, rec.dict do eachfunction(addspan, rec, member) end
+  end
+  local least
+  for _, span in ipairs(rec.spans) do
+    if span.source == at.source and span.linedefined <= at.linedefined
+       and at.lastlinedefined <= span.lastlinedefined then
+      local size = span.lastlinedefined - span.linedefined
+      if not least or size < least then least = size end
+    end
+  end
+  return least
+end
+
+--- trace(value, function) -> the scope in which the function may use private
+-- names of an instance or class; nil for a stranger. That is the scope of the
+-- class whose method it is (of several, the nearest to the root) or inside a
+-- method of which it was written, if that class is in the order of the value.
+local function trace(value, func)
+  local rec = info[value]
+  local orders = rec and {rec.mro, info[rec.meta].mro}
+                 or {info[classof(value)].mro}
+  local owner, sharing, at = owners[func], sharers[func], getinfo(func, "S")
+  local found, least
+  for _, mro in ipairs(orders) do
+    for _, cls in ipairs(mro) do
+      local scope, size = info[cls].scope, nil
+      if owner == nil and at.what == "Lua" then size = around(info[cls], at) end
+      if owner == scope or sharing and sharing[scope]
+         or size and (not least or size < least) then
+        found, least = scope, size
+      end
+    end
+  end
+  local privacy = rec and rec.classprivacy or info[classof(value)].privacy
+  privacy[2][func] = found
+  return found
+end
+
+local function newprivacy() return {SPECIAL, weak(), trace} end
+
 -------------------------------------------------------------------------------
 -- Order
 
@@ -217,42 +215,38 @@ local function names(classes)
   return table.concat(list, ", ")
 end
 
---- Does the class stand behind the head of one of the lists?
-local function behind(lists, cls)
-  for _, list in ipairs(lists) do
-    for i = 2, #list do
-      if list[i] == cls then return true end
-    end
-  end
-  return false
-end
-
---- The first class that no list wants later.
+--- The first class at the head of a list that stands further behind in none.
 local function candidate(lists)
+  local behind = {}
   for _, list in ipairs(lists) do
-    if list[1] and not behind(lists, list[1]) then return list[1] end
+    for i = 2, #list do behind[list[i]] = true end
+  end
+  for _, list in ipairs(lists) do
+    if list[1] and not behind[list[1]] then return list[1] end
   end
 end
 
 --- C3: the order in which a class and its bases answer.
 local function linearize(cls, name, bases)
-  local order, lists = {cls}, {{unpack(bases)}}
-  for i, base in ipairs(bases) do
-    table.insert(lists, i, {unpack(info[base].mro)})
-  end
-  repeat
+  local order, lists = {cls}, {}
+  for i, base in ipairs(bases) do lists[i] = {unpack(info[base].mro)} end
+  lists[#lists + 1] = {unpack(bases)}
+  while true do
     local chosen, left = candidate(lists), {}
     for _, list in ipairs(lists) do
-      if list[1] == chosen then table.remove(list, 1) end
-      left[#left + 1] = list[1]
+      if not left[list[1] or cls] and list[1] then
+        left[list[1]], left[#left + 1] = true, list[1]
+      end
+      if chosen and list[1] == chosen then table.remove(list, 1) end
     end
-    order[#order + 1] = chosen
     if not chosen and left[1] then
       fail("class '%s': no order suits its bases %s (they disagree about %s)",
            name, names(bases), names(left))
+    elseif not chosen then
+      return order
     end
-  until not left[1]
-  return order
+    order[#order + 1] = chosen
+  end
 end
 
 -------------------------------------------------------------------------------
@@ -351,9 +345,9 @@ local function arm(rec)
     attrs.__getitem or nil, attrs.__setitem or nil, attrs.__delitem or nil
   local function fill(to, get, set, del)
     equip(to, rec)
-    to.__index = core.index(attrs, rec.getters, PRIVACY, get)
-    to.__newindex = core.newindex(attrs, rec.setters, rec.deleters, PRIVACY,
-                                  rec.sealed, set, del)
+    to.__index = core.index(attrs, rec.getters, rec.privacy, get)
+    to.__newindex = core.newindex(attrs, rec.setters, rec.deleters,
+                                  rec.privacy, rec.sealed, set, del)
   end
   fill(mt, getitem, setitem, delitem)
   local making = (getitem or setitem or delitem) and (rec.making or {})
@@ -374,7 +368,7 @@ local function armclass(rec)
   local call = meta.attrs.__call
   equip(mt, meta)
   mt[MAKES] = rec.mt
-  mt.__index = core.index(meta.attrs, meta.getters, PRIVACY,
+  mt.__index = core.index(meta.attrs, meta.getters, rec.classprivacy,
                           meta.attrs.__getitem or nil, rec.members)
   mt.__newindex = write
   if new == info[Object].dict.__new and not rec.native then
@@ -399,33 +393,30 @@ local ALSO = {
 
 --- Store a member in the class that owns it.
 local function define(rec, name, value)
-  local part = parts[value] or wrapped[value] or {func = value}
-  own(rec, part.func)
-  own(rec, part.fget)
-  own(rec, part.fset)
-  own(rec, part.fdel)
-  rec.dict[name], rec.derived[name] = value, nil
-  rec.spans = nil
-  for _, other in ipairs(ALSO[name] or {}) do
+  eachfunction(own, rec, value)
+  rec.dict[name], rec.derived[name], rec.spans = value, nil, nil
+  if not ALSO[name] then return end
+  for _, other in ipairs(ALSO[name]) do
     if rec.dict[other] == nil or rec.derived[other] then
-      local meant = value
-      if name == "__del" and value then meant = once(value) end
-      rec.dict[other], rec.derived[other] = meant, value ~= nil or nil
+      rec.dict[other] = name == "__del" and value and once(value) or value
+      rec.derived[other] = value ~= nil or nil
     end
   end
 end
 
+--- Refuse the special names that can't be members.
 local function checkname(class, name)
+  if type(name) ~= "string" then return end
+  local python = name:match("^(__.*[^_])__$")
   if name == "__index" or name == "__newindex" then
     fail("class '%s': '%s' is taken; unknown keys go to '%s'", class, name,
          name == "__index" and "__getitem" or "__setitem and __delitem")
-  end
-  local python = type(name) == "string" and name:match("^(__.*[^_])__$")
-  if python and SPECIAL[python] then
+  elseif python and SPECIAL[python] then
     fail("class '%s': '%s' is spelled '%s' here", class, name, python)
   end
 end
 
+--- The records of a class and of all that derive from it, as a set.
 local function descendants(rec, found)
   found[rec] = true
   for sub in next, rec.subs do
@@ -445,13 +436,14 @@ local function setmember(rec, name, value)
     fail("class '%s': '%s' has to stand in the body", rec.name, name)
   end
   define(rec, name, value)
-  local affected = descendants(rec, {})
+  local affected, also = descendants(rec, {}), ALSO[name]
   for heir in next, affected do
-    heir.tails = {}
+    heir.tails = nil
     resolve(heir, name)
-    for _, other in ipairs(ALSO[name] or {}) do resolve(heir, other) end
+    for i = 1, also and #also or 0 do resolve(heir, also[i]) end
   end
-  if not (HOOKS[name] or ALSO[name]) then return end
+  -- A new property too: an __newindex may know its name as a plain field's.
+  if not (HOOKS[name] or also or parts[value]) then return end
   for heir in next, affected do
     arm(heir)
     armclass(heir)
@@ -459,19 +451,23 @@ local function setmember(rec, name, value)
   end
 end
 
+--- Set or delete through a property.
+local function assign(obj, name, value, property)
+  if value == nil and property.fdel then return property.fdel(obj) end
+  if property.fset then return property.fset(obj, value) end
+  fail("can't set '%s' of %s: the property is read-only", name, nameof(obj))
+end
+
 --- __newindex of every class
 function write(cls, key, value)
   local rec = info[cls]
   local meta = info[rec.meta]
-  local scope = core.scope(PRIVACY, cls, key, 2)
-  local name = key
+  local scope, name = core.scope(rec.classprivacy, cls, key, 2), key
   if scope ~= nil then name = (scope or rec.scope)[key] end
-  local fset = meta.setters[name]
-  if fset ~= nil then
-    local fdel = value == nil and meta.deleters[name]
-    if fdel then return fdel(cls) end
-    if fset then return fset(cls, value) end
-    fail("can't set '%s' of class '%s': it is read-only", key, rec.name)
+  if meta.setters[name] ~= nil then
+    return assign(cls, key, value, {
+      fset = meta.setters[name], fdel = meta.deleters[name],
+    })
   end
   local setitem = type(key) ~= "string" and meta.attrs.__setitem
   if setitem then return setitem(cls, key, value) end
@@ -527,16 +523,15 @@ local function make(meta, name, bases, dict)
     class = cls, name = name, bases = bases, meta = meta, mt = {},
     classmt = mt, scope = newscope(name), dict = {}, derived = {}, kin = {},
     attrs = {}, getters = {}, setters = {}, deleters = {}, members = {},
-    bound = weak(), tails = {}, subs = weak(), instances = weak(),
+    bound = weak(), subs = weak(), instances = weak(),
+    privacy = newprivacy(), classprivacy = newprivacy(),
   }
   rec.mro = linearize(cls, name, bases)
   info[cls] = rec
   rec.slots = readslots(rec, dict.__slots)
   rec.sealed = seal(rec)
   rec.native = readnative(rec, dict.__native)
-  for _, ancestor in ipairs(rec.mro) do
-    rec.kin[ancestor], rec.kin[info[ancestor].scope] = true, true
-  end
+  for _, ancestor in ipairs(rec.mro) do rec.kin[ancestor] = true end
   for key, value in next, dict do
     checkname(name, key)
     if key ~= "__native" and key ~= "__metaclass" then
@@ -596,7 +591,7 @@ local function build(mcs, name, bases, body)
     mcs, dict.__metaclass = meta, nil
   end
   if dict.__module == nil then
-    local _, frame = outside()
+    local frame = outside()
     dict.__module = frame and frame.short_src or "?"
   end
   mcs = winner(mcs, name, bases)
@@ -870,8 +865,18 @@ local Classmethod = wrapper("classmethod", false)
 -------------------------------------------------------------------------------
 -- super
 
--- The keys under which a super keeps what it is about.
-local START, SUBJECT, RECORD, BOUND = {}, {}, {}, {}
+local TAIL, SUBJECT = {}, {} -- the keys under which a super keeps its two
+
+--- What comes after the class `start` in the order of a class: the members by
+-- name. `bound` if asked for an instance, which its methods are to get.
+local function newtail(rec, start, bound)
+  local i = 1
+  while rec.mro[i] ~= start do i = i + 1 end
+  return {
+    members = gather(rec.mro, i + 1), start = start, class = rec.class,
+    privacy = bound and rec.privacy or rec.classprivacy, bound = bound,
+  }
+end
 
 local function bind(f, obj)
   return function(_, ...) return f(obj, ...) end
@@ -886,20 +891,12 @@ local function lend(f, proxy, obj)
   end
 end
 
---- A member of the classes that come after the one a super starts from.
 local function find(self, key)
-  local rec, start = self[RECORD], self[START]
-  local members = rec.tails[start]
-  if not members then
-    local i = 1
-    while rec.mro[i] ~= start do i = i + 1 end
-    members = gather(rec.mro, i + 1)
-    rec.tails[start] = members
-  end
-  local value = members[key]
+  local tail = self[TAIL]
+  local value = tail.members[key]
   if value == nil then
-    local scope = core.scope(PRIVACY, self[SUBJECT], key, 3)
-    if scope then value = members[scope[key]] end
+    local scope = core.scope(tail.privacy, self[SUBJECT], key, 3)
+    if scope then value = tail.members[scope[key]] end
   end
   return value
 end
@@ -907,53 +904,58 @@ end
 local super = {__name = "super"}
 
 function super.__index(self, key)
-  local obj, bound, value = self[SUBJECT], self[BOUND], find(self, key)
-  local method, property = wrapped[value], parts[value]
-  if property and bound then
-    if property.fget then return property.fget(obj) end
-    fail("can't get '%s' of super: the property has no getter", key)
-  elseif method then
-    return method.static and method.func
-           or bind(method.func, self[RECORD].class)
-  elseif type(value) ~= "function" then
-    return value
-  elseif bound and key ~= "__new" then
-    return bind(value, obj)
+  local obj, tail, value = self[SUBJECT], self[TAIL], find(self, key)
+  if type(value) == "function" then
+    if tail.bound and key ~= "__new" then return bind(value, obj) end
+    return lend(value, self, obj)
   end
-  return lend(value, self, obj)
+  local property, method = parts[value], wrapped[value]
+  if property and tail.bound then
+    if property.fget then return property.fget(obj) end
+    fail("can't get '%s' of %s: the property has no getter", key, nameof(obj))
+  elseif method then
+    return method.static and method.func or bind(method.func, tail.class)
+  end
+  return value
 end
 
 function super.__newindex(self, key, value)
-  local property = parts[find(self, key)]
-  if not property or not self[BOUND] then
-    fail("super has no property '%s' to set", tostring(key))
+  local property, obj = parts[find(self, key)], self[SUBJECT]
+  if property and self[TAIL].bound then
+    return assign(obj, key, value, property)
   end
-  if value == nil and property.fdel then
-    return property.fdel(self[SUBJECT])
-  elseif property.fset then
-    return property.fset(self[SUBJECT], value)
-  end
-  fail("can't set '%s' of super: the property is read-only", key)
+  fail("super of %s has no property '%s'", nameof(obj), tostring(key))
 end
 
 function super.__tostring(self)
-  return fmt("<super: %s, %s>", self[START], self[SUBJECT])
+  return fmt("<super: %s, %s>", self[TAIL].start, self[SUBJECT])
 end
 
 --- super(cls, object or class) -> a proxy that answers for the classes which
 -- come after `cls` in the order of the object's class. A method it answers
 -- with gets the object itself in place of its first argument.
 local function newsuper(cls, obj)
-  checkarg(cls ~= nil and info[cls], 1, "super", "class", cls)
+  local from = cls ~= nil and info[cls]
+  checkarg(from, 1, "super", "class", cls)
   local rec, bound = info[obj], false
   if not (rec and rec.kin[cls]) then
-    checkarg(isinstance(obj, cls), 2, "super", fmt(
-      "instance or sub-class of '%s'", info[cls].name), obj)
+    if not isinstance(obj, cls) then
+      fail("bad argument #2 to 'super' (instance or sub-class of '%s' "
+           .. "expected, got %s)", from.name, nameof(obj))
+    end
     rec, bound = info[classof(obj)], true
   end
-  return setmetatable({
-    [START] = cls, [SUBJECT] = obj, [RECORD] = rec, [BOUND] = bound,
-  }, super)
+  local tails = rec.tails
+  if not tails then
+    tails = {[true] = {}, [false] = {}}
+    rec.tails = tails
+  end
+  local tail = tails[bound][cls]
+  if not tail then
+    tail = newtail(rec, cls, bound)
+    tails[bound][cls] = tail
+  end
+  return setmetatable({[TAIL] = tail, [SUBJECT] = obj}, super)
 end
 
 -------------------------------------------------------------------------------
@@ -987,8 +989,8 @@ end
 local Slice = builtin("slice", {
   __slots = {"start", "stop", "step"},
   __init = function(self, start, stop, step)
-    for i, place in pairs {start, stop, step} do
-      checkarg(math.tointeger(place), i, "slice", "integer", place)
+    for i, at in pairs {start, stop, step} do
+      checkarg(math.tointeger(at), i, "slice", "integer", at)
     end
     if step == 0 then fail("bad argument #3 to 'slice' (step is zero)") end
     self.start, self.stop, self.step = start, stop, step
@@ -1023,12 +1025,12 @@ local function delattr(obj, name)
   local cls = classof(obj)
   checkarg(cls, 1, "delattr", "object", obj)
   local rec, kind = info[cls], info[obj]
-  local scope = core.scope(PRIVACY, obj, name, 2)
+  local privacy = kind and kind.classprivacy or rec.privacy
+  local scope = core.scope(privacy, obj, name, 2)
   if kind and scope == false then scope = kind.scope end
   local key = scope and scope[name] or name
-  local attrs = rec.attrs
   local fields = kind and kind.dict or core.fields(obj)
-  local del = attrs.__delitem or attrs.__setitem
+  local del = rec.attrs.__delitem or rec.attrs.__setitem
   if rec.setters[key] ~= nil then
     local fdel = rec.deleters[key]
     if fdel then return fdel(obj) end
@@ -1036,7 +1038,7 @@ local function delattr(obj, name)
          nameof(obj))
   elseif fields and rawget(fields, key) ~= nil then
     if kind then setmember(kind, key, nil) else rawset(fields, key, nil) end
-  elseif del and not scope and attrs[key] == nil then
+  elseif del and not scope and rec.attrs[key] == nil then
     return del(obj, name, nil)
   else
     fail("%s has no attribute '%s' to delete", nameof(obj), tostring(name))

@@ -1,6 +1,6 @@
 --- coroutine: Lua's coroutine library for code that makes coroutines of its own
 -- inside a task: a wait in one of them passes through to the loop.
--- Only resume and wrap differ (csrc/coroutine.c); outside of tasks not even they.
+-- Only resume and wrap differ (csrc/coroutine.c), and they only in tasks.
 
 local core = require "csock.core"
 

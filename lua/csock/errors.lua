@@ -1,6 +1,6 @@
 --- errors: the classes of what the world refuses, as Python names them.
--- Not here: the making of an error object, which is C's (csrc/error.c); it takes
--- the class from the table this file registers.
+-- Not here: the making of an error object, which is C's (csrc/error.c); it
+-- takes the class from the table this file registers.
 -- Invariant: one errno has one class; an errno without its own is an OSError.
 
 local class = require "csock.class"

@@ -26,7 +26,7 @@ local loop = {
 -- the main task's error; an argument error if f cannot be called; an error
 -- when it is called inside a task.
 function loop.run(f, ...)
-  local running <close> = core.loop.enter()
+  local _running <close> = core.loop.enter()
   local main = core.loop.spawn(f, ...)
   core.loop.finish(main)
   return main:join()
@@ -35,7 +35,7 @@ end
 --- timeout(seconds, f, ...) -> what f returns; a wait inside f that goes beyond
 -- `seconds` from now raises csock.timeout, whatever it waits for.
 function loop.timeout(seconds, f, ...)
-  local scope <close> = core.loop.scope(seconds)
+  local _scope <close> = core.loop.scope(seconds)
   return f(...)
 end
 

@@ -1,5 +1,5 @@
---- mixin: how requests run side by side.  A mix-in comes before the server in the
--- list of bases, and changes process_request and what belongs to it.
+--- mixin: how requests run side by side.  A mix-in comes before the server in
+-- the list of bases, and changes process_request and what belongs to it.
 -- Invariant: a request is in the table of its server's requests exactly while
 -- its task lives.
 
@@ -45,8 +45,8 @@ function ThreadingMixIn:cancel_requests()
   for task in pairs(self._requests or {}) do task:cancel() end
 end
 
--- Has it ended?  Waits until `deadline` for it.  What became of it is
--- handle_error's business, and done; a cancellation of the waiter itself is not.
+-- Has it ended?  Waits until `deadline` for it.  Its error, if it has one, has
+-- been handle_error's; a cancellation of the waiter itself goes on.
 local function ended(task, deadline)
   local left = deadline and math.max(deadline - loop.now(), 0)
   local ok, err = pcall(task.join, task, left)

@@ -14,7 +14,7 @@ local BaseRequestHandler = require "csock.handler".BaseRequestHandler
 
 local constants = core.constants
 local isinstance = class.isinstance
-local server = {}
+local servers = {}
 
 --
 -- Handlers
@@ -58,7 +58,7 @@ local function run(cls, request, client_address, server)
   end
   local instance = make(request, client_address, server)
   instance:setup()
-  local finishing <close> = instance
+  local _finishing <close> = instance
   instance:handle()
 end
 
@@ -142,17 +142,17 @@ handle_signals (true), drain_timeout (5 seconds).]],
   end,
   __close = function(self) self:server_close() end,
 })
-server.BaseServer = BaseServer
+servers.BaseServer = BaseServer
 
--- Run f(self) in a task of the loop: in this one, or, outside of tasks, in a loop
--- of its own, which ends when the requests have.
+-- Run f(self) in a task of the loop: in this one, or, outside of tasks, in a
+-- loop of its own, which ends when the requests have.
 local function in_loop(f, self, ...)
   if loop.current() then return f(self, ...) end
   return loop.run(f, self, ...)
 end
 
 local function serve(self, poll_interval)
-  local watch <close> = self.handle_signals and watch_signals(self) or nil
+  local _watch <close> = self.handle_signals and watch_signals(self) or nil
   if self.service_actions == BaseServer.service_actions then
     poll_interval = nil -- nothing to wake up for
   end
@@ -198,8 +198,8 @@ local function handle_one(self)
   end
 end
 
---- handle_request(): take one request, waiting `timeout` seconds for it at most,
--- and process it; handle_timeout() is called when none comes.
+--- handle_request(): take one request, waiting `timeout` seconds for it at
+-- most, and process it; handle_timeout() is called when none comes.
 function BaseServer:handle_request()
   in_loop(function()
     handle_one(self)
@@ -307,8 +307,8 @@ function BaseServer:handle_timeout() end
 --- server_activate(): begin to take requests.
 function BaseServer:server_activate() end
 
---- handle_error(request, client_address, err, traceback): a request failed; the
--- server goes on.  By default one line and the traceback on stderr.
+--- handle_error(request, client_address, err, traceback): a request failed;
+-- the server goes on.  By default one line and the traceback on stderr.
 function BaseServer:handle_error(_, client_address, _, traceback)
   io.stderr:write("csock: exception while processing a request from ",
     tostring(client_address), "\n", traceback, "\n")
@@ -343,7 +343,7 @@ allow_reuse_address (true), allow_reuse_port (false).]],
     error(err, 0)
   end,
 })
-server.TCPServer = TCPServer
+servers.TCPServer = TCPServer
 
 --- server_bind(): bind the socket; server_address becomes what the system says.
 function TCPServer:server_bind()
@@ -369,13 +369,13 @@ local UDPServer = class("UDPServer", TCPServer, {
   __doc = [[
 UDPServer(server_address, RequestHandlerClass [, bind_and_activate = true]): a
 request is {data, socket}, to be answered with socket:sendto.
-Class attribute: max_packet_size (8192 bytes; the rest of a datagram is lost).]],
+Class attribute: max_packet_size (8192; the rest of a datagram is lost).]],
   __module = "csock.socketserver",
   socket_type = constants.SOCK_DGRAM,
   allow_reuse_address = false,
   max_packet_size = 8192,
 })
-server.UDPServer = UDPServer
+servers.UDPServer = UDPServer
 
 function UDPServer:get_request()
   local data, client_address = self.socket:recvfrom(self.max_packet_size)
@@ -386,17 +386,17 @@ function UDPServer:server_activate() end -- a datagram socket does not listen
 
 function UDPServer:close_request() end -- nor has a request one of its own
 
-server.UnixStreamServer = class("UnixStreamServer", TCPServer, {
+servers.UnixStreamServer = class("UnixStreamServer", TCPServer, {
   __doc = "UnixStreamServer(path, RequestHandlerClass): TCPServer on AF_UNIX.",
   __module = "csock.socketserver",
   address_family = constants.AF_UNIX,
   allow_reuse_address = false,
 })
 
-server.UnixDatagramServer = class("UnixDatagramServer", UDPServer, {
-  __doc = "UnixDatagramServer(path, RequestHandlerClass): UDPServer on AF_UNIX.",
+servers.UnixDatagramServer = class("UnixDatagramServer", UDPServer, {
+  __doc = "UnixDatagramServer(path, RequestHandlerClass): UDP on AF_UNIX.",
   __module = "csock.socketserver",
   address_family = constants.AF_UNIX,
 })
 
-return server
+return servers

@@ -1,6 +1,6 @@
 --- socket: the socket class, and the functions of Python's socket.py.
--- The operations are C's (csrc/socket.c, csrc/transfer.c); this file makes a class
--- of them and adds what is policy.  No method here only forwards to C.
+-- The operations are C's (csrc/socket.c, csrc/transfer.c); this file makes a
+-- class of them and adds what is policy.  No method here only forwards to C.
 -- Invariant: `socket` is the one class whose instances accept, socketpair and
 -- the constructor make; subclasses make their own through __new.
 
@@ -70,10 +70,10 @@ local function connect(info, timeout, source)
   return nil, err
 end
 
---- create_connection({host, port} [, timeout [, source_address]]) -> a connected
--- TCP socket; tries the host's addresses in turn, each within `timeout` seconds
--- (default: the default timeout).  Raises the first error; its `errors` has one
--- for each address.  (Python's socket.create_connection)
+--- create_connection({host, port} [, timeout [, source_address]]) -> a
+-- connected TCP socket; tries the host's addresses in turn, each within
+-- `timeout` seconds (default: the default timeout).  Raises the first error;
+-- its `errors` has one for each address.  (Python's socket.create_connection)
 function exports.create_connection(address, timeout, source)
   if type(address) ~= "table" and type(address) ~= "userdata" then
     error("bad argument #1 to 'create_connection' ({host, port} expected)", 2)
