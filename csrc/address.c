@@ -94,10 +94,9 @@ static int parse_ipv6(const char *host, struct sockaddr_in6 *out) {
   return 1;
 }
 
-/* {host, port [, flowinfo, scope_id]}: returns 1, or 0 with *name the host to
-** be resolved and all else filled in. */
-static int check_internet(lua_State *L, int arg, int family, cs_Address *a,
-                          const char **name) {
+/* {host, port [, flowinfo, scope_id]}.  The host's string is pushed, and stays:
+** the table need not keep it. */
+static int check_internet(lua_State *L, int arg, int family, cs_Address *a) {
   const char *host;
   size_t len;
   in_port_t port;
@@ -106,8 +105,6 @@ static int check_internet(lua_State *L, int arg, int family, cs_Address *a,
   if (lua_geti(L, arg, 1) != LUA_TSTRING) bad(L, arg, "host must be a string");
   host = lua_tolstring(L, -1, &len);
   if (strlen(host) != len) bad(L, arg, "embedded zero in the host");
-  lua_pop(L, 1); /* the table keeps it */
-  *name = host;
   if (family == AF_INET) {
     a->u.in.sin_family = AF_INET;
     a->u.in.sin_port = port;
@@ -125,12 +122,10 @@ static int check_internet(lua_State *L, int arg, int family, cs_Address *a,
 }
 
 /* The address at 'arg' for a socket of this family.  Returns 1 when '*a' is
-** whole, 0 when host '*name' has to be resolved first.  Raises argument errors.
-*/
-int cs_checkaddress(lua_State *L, int arg, int family, cs_Address *a,
-                    const char **name) {
+** whole; 0, with its host's name pushed, when that has to be resolved first.
+** Raises argument errors. */
+int cs_checkaddress(lua_State *L, int arg, int family, cs_Address *a) {
   const struct sockaddr *given = luaL_testudata(L, arg, ADDRESS);
-  *name = NULL;
   memset(a, 0, sizeof *a);
   if (given != NULL) {
     if (given->sa_family != family) bad(L, arg, "of another family");
@@ -144,7 +139,9 @@ int cs_checkaddress(lua_State *L, int arg, int family, cs_Address *a,
     return 1;
   case AF_INET:
   case AF_INET6:
-    return check_internet(L, arg, family, a, name);
+    if (!check_internet(L, arg, family, a)) return 0;
+    lua_pop(L, 1);
+    return 1;
   default:
     return bad(L, arg, "no addresses for this family");
   }

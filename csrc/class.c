@@ -273,20 +273,6 @@ static int writeitem(lua_State *L) {
   return 0;
 }
 
-/* The key is a plain field's, now and until the closure is made anew: the next
-   write need not ask. Only so many, as keys may be data without end. */
-static void learnname(lua_State *L) {
-  lua_Integer left = lua_tointeger(L, UP(NX_LEFT));
-  if (left == 0 || lua_type(L, 2) != LUA_TSTRING ||
-      lua_istable(L, UP(NX_SLOTS)) || !lua_isnil(L, UP(NX_SETITEM)) || !lua_isnil(L, UP(NX_DELITEM)))
-    return;
-  lua_pushvalue(L, 2);
-  lua_pushboolean(L, 1);
-  lua_rawset(L, UP(NX_KNOWN));
-  lua_pushinteger(L, left - 1);
-  lua_replace(L, UP(NX_LEFT));
-}
-
 /* Sealed by __slots: only the names given there may become fields. */
 static void checkslot(lua_State *L) {
   if (!lua_istable(L, UP(NX_SLOTS))) return;
@@ -296,26 +282,40 @@ static void checkslot(lua_State *L) {
   lua_pop(L, 1);
 }
 
+/* The key is a plain field's now, and will be until the closure is made anew:
+   let the next write not ask. Only so many, as keys may be data without end,
+   and none where they may be items. */
+static void learnname(lua_State *L) {
+  lua_Integer left = lua_tointeger(L, UP(NX_LEFT));
+  if (left == 0 || lua_type(L, 2) != LUA_TSTRING ||
+      !lua_isnil(L, UP(NX_SETITEM)) || !lua_isnil(L, UP(NX_DELITEM)))
+    return;
+  lua_pushvalue(L, 2);
+  lua_pushboolean(L, 1);
+  lua_rawset(L, UP(NX_KNOWN));
+  lua_pushinteger(L, left - 1);
+  lua_replace(L, UP(NX_LEFT));
+}
+
 /* The rest of object_newindex: what kind of name is it? */
 static int writenew(lua_State *L) {
-  int takesitem = !lua_isnil(L, UP(NX_SETITEM)) ||
-                  (lua_isnil(L, 3) && !lua_isnil(L, UP(NX_DELITEM)));
+  int isitem = !lua_isnil(L, UP(NX_SETITEM)) ||
+               (lua_isnil(L, 3) && !lua_isnil(L, UP(NX_DELITEM)));
   lua_pushvalue(L, 2);
   if (lua_rawget(L, UP(NX_SETTERS)) != LUA_TNIL) return writeproperty(L);
   if (isprivate(L, 2, UP(NX_PRIVACY))) {
     if (unveil(L, UP(NX_PRIVACY))) {
-      takesitem = 0;
+      isitem = 0;
       lua_pushvalue(L, 2);
       if (lua_rawget(L, UP(NX_SETTERS)) != LUA_TNIL) return writeproperty(L);
-    } else if (!takesitem)
-      return luaL_error(L,
-                        "can't set '%s' of %s: the name is private to the"
-                        " methods of its class",
-                        keyname(L), classname(L));
-  } else if (!takesitem)
-    learnname(L);
-  if (takesitem && !isattribute(L)) return writeitem(L);
+    } else if (!isitem)
+      return luaL_error(
+          L, "can't set '%s' of %s: the name is private to its class",
+          keyname(L), classname(L));
+  }
+  if (isitem && !isattribute(L)) return writeitem(L);
   checkslot(L);
+  learnname(L);
   return writefield(L);
 }
 
@@ -409,7 +409,10 @@ static int builder_new(lua_State *L, int status, lua_KContext k) {
     lua_replace(L, n + 3);
   }
   lua_settop(L, n + 3);
-  if (lua_isnil(L, n + 3)) return lua_settop(L, n + 1), 1;
+  if (lua_isnil(L, n + 3)) {
+    lua_settop(L, n + 1);
+    return 1;
+  }
   lua_pushvalue(L, n + 1);
   lua_replace(L, 1);
   if (lua_rawgeti(L, n + 2, MT_INIT) == LUA_TNIL)
@@ -514,12 +517,15 @@ static int class_issubclass(lua_State *L) {
 static int class_classof(lua_State *L) {
   luaL_checkany(L, 1);
   lua_settop(L, 1);
-  if (!lua_getmetatable(L, 1) || lua_rawgeti(L, 2, MT_KIN) != LUA_TTABLE)
-    return lua_pushnil(L), 1;
-  lua_rawgeti(L, 2, MT_CLASS);
-  lua_pushvalue(L, 4);
-  if (lua_isnil(L, 4) || lua_rawget(L, 3) == LUA_TNIL) return lua_pushnil(L), 1;
-  lua_settop(L, 4);
+  if (lua_getmetatable(L, 1) && lua_rawgeti(L, 2, MT_KIN) == LUA_TTABLE &&
+      lua_rawgeti(L, 2, MT_CLASS) == LUA_TTABLE) {
+    lua_insert(L, 3);
+    if (inkin(L, 3)) {
+      lua_settop(L, 3);
+      return 1;
+    }
+  }
+  lua_pushnil(L);
   return 1;
 }
 

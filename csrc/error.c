@@ -4,15 +4,19 @@
 ** errno.
 ** Invariant: errno travels as an argument, since any Lua call may change it. */
 
+#define _GNU_SOURCE /* EAI_NODATA and its like */
 #include <errno.h>
 #include <lauxlib.h>
+#include <limits.h>
 #include <netdb.h>
+#include <stdarg.h>
 #include <string.h>
 
 #include "constants.h"
 #include "error.h"
 
-/* registry key of the table of metatables: by errno, and "name", "default" */
+/* registry key of the table of metatables: by errno, and "name",
+** "cancelled", "default" */
 static const char classes = 'e';
 
 /* The position of the innermost Lua function, as luaL_where, but also through
@@ -62,20 +66,36 @@ static int report(lua_State *L, int safe) {
   return 2;
 }
 
-/* The operation 'op' failed with errno 'err' (or CS_ETIMEOUT); 'addr' is the
-** stack index of the address it was about, 0 for none.  Raises, or when
+static const char *text(int err) {
+  switch (err) {
+  case CS_ETIMEOUT:
+    return "timed out";
+  case CS_ECANCEL:
+    return "cancelled";
+  default:
+    return strerror(err);
+  }
+}
+
+/* The operation 'op' failed with errno 'err' (or one of our own); 'addr' is
+** the stack index of the address it was about, 0 for none.  Raises, or when
 ** 'safe' pushes nil, err and returns 2. */
 int cs_fail(lua_State *L, int safe, int err, const char *op, int addr) {
-  int number = err == CS_ETIMEOUT ? ETIMEDOUT : err;
-  int found;
+  int number = err;
+  int found = LUA_TNIL;
+  if (err == CS_ETIMEOUT) number = ETIMEDOUT;
+  if (err == CS_ECANCEL) number = ECANCELED;
   push_error(L, op, addr);
   lua_pushinteger(L, number);
   lua_setfield(L, -2, "errno");
   set(L, "code", cs_errnoname(number));
-  set(L, "strerror", err == CS_ETIMEOUT ? "timed out" : strerror(err));
+  set(L, "strerror", text(err));
   lua_rawgetp(L, LUA_REGISTRYINDEX, &classes);
-  found = lua_rawgeti(L, -1, number);
-  if (found == LUA_TNIL) {
+  if (err == CS_ECANCEL)
+    found = lua_getfield(L, -1, "cancelled");
+  else if (lua_rawgeti(L, -1, number) != LUA_TNIL)
+    found = LUA_TTABLE;
+  else {
     lua_pop(L, 1);
     found = lua_getfield(L, -1, "default");
   }
@@ -124,6 +144,62 @@ int cs_failname(lua_State *L, int safe, int code, const char *op, int addr) {
 }
 
 /*
+** Misuse
+*/
+
+/* Raise a message, with the position of the innermost Lua function. */
+int cs_misuse(lua_State *L, const char *format, ...) {
+  va_list args;
+  push_where(L);
+  va_start(args, format);
+  lua_pushvfstring(L, format, args);
+  va_end(args);
+  lua_concat(L, 2);
+  return lua_error(L);
+}
+
+/* luaL_argerror, which for a property's setter names the property: it is
+** called by the dispatcher of a metamethod, whose second argument is the key.
+*/
+int cs_argerror(lua_State *L, int arg, const char *what) {
+  lua_Debug setter, dispatcher;
+  lua_getstack(L, 0, &setter);
+  lua_getinfo(L, "n", &setter);
+  if (setter.name == NULL && lua_getstack(L, 1, &dispatcher)) {
+    lua_getinfo(L, "n", &dispatcher);
+    if (strcmp(dispatcher.namewhat, "metamethod") == 0 &&
+        lua_getlocal(L, &dispatcher, 2) != NULL)
+      return cs_misuse(L, "bad value for property '%s' (%s)",
+                       lua_tostring(L, -1), what);
+  }
+  return luaL_argerror(L, arg, what);
+}
+
+int cs_typeerror(lua_State *L, int arg, const char *expected) {
+  return cs_argerror(L, arg,
+                     lua_pushfstring(L, "%s expected, got %s", expected,
+                                     luaL_typename(L, arg)));
+}
+
+/* An argument that fits an int. */
+int cs_checkint(lua_State *L, int arg) {
+  int isint;
+  lua_Integer n = lua_tointegerx(L, arg, &isint);
+  if (!isint) return cs_typeerror(L, arg, "integer");
+  if (n < INT_MIN || n > INT_MAX) return cs_argerror(L, arg, "out of range");
+  return (int)n;
+}
+
+int cs_optint(lua_State *L, int arg, int def) {
+  return lua_isnoneornil(L, arg) ? def : cs_checkint(L, arg);
+}
+
+int cs_checkbool(lua_State *L, int arg) {
+  if (!lua_isboolean(L, arg)) return cs_typeerror(L, arg, "boolean");
+  return lua_toboolean(L, arg);
+}
+
+/*
 ** Hooks
 */
 
@@ -140,7 +216,8 @@ void cs_runhooks(lua_State *L) {
   lua_call(L, 0, 0);
 }
 
-/* core.seterrors(t): the metatables of errors, by errno, "name", "default". */
+/* core.seterrors(t): the metatables of errors, by errno, and for
+** "name", "cancelled", "default". */
 static int error_seterrors(lua_State *L) {
   luaL_checktype(L, 1, LUA_TTABLE);
   lua_settop(L, 1);

@@ -1,5 +1,5 @@
-/* error: what the world refuses, as an error object.  Misuse (a wrong type, a
-** number out of range) is none of its business: that is luaL_argerror's. */
+/* error: what the world refuses, as an error object; and misuse (a wrong type,
+** a number out of range) where luaL_argerror does not know whom to blame. */
 
 #ifndef cs_error_h
 #define cs_error_h
@@ -9,9 +9,18 @@
 /* an errno of our own: a deadline of csock's has passed (ETIMEDOUT to the
 ** user, but "timed out", not the kernel's "Connection timed out") */
 #define CS_ETIMEOUT (-1)
+/* another: the task has been cancelled (ECANCELED, but of a class that is no
+** OSError) */
+#define CS_ECANCEL  (-2)
 
 int cs_fail(lua_State *L, int safe, int err, const char *op, int addr);
 int cs_failname(lua_State *L, int safe, int code, const char *op, int addr);
+int cs_misuse(lua_State *L, const char *format, ...);
+int cs_argerror(lua_State *L, int arg, const char *what);
+int cs_typeerror(lua_State *L, int arg, const char *expected);
+int cs_checkint(lua_State *L, int arg);
+int cs_optint(lua_State *L, int arg, int def);
+int cs_checkbool(lua_State *L, int arg);
 void cs_runhooks(lua_State *L);
 void cs_open_error(lua_State *L);
 

@@ -160,7 +160,7 @@ void cs_checkcancel(lua_State *L, cs_Loop *loop, const char *op) {
   if (t != NULL && t->cancel) {
     t->cancel = 0;
     t->cancelled = 1;
-    cs_fail(L, 0, ECANCELED, op, 0);
+    cs_fail(L, 0, CS_ECANCEL, op, 0);
   }
   if (scope != CS_FOREVER && scope <= cs_now())
     cs_fail(L, 0, CS_ETIMEOUT, op, 0);
@@ -292,13 +292,15 @@ static void resume(lua_State *L, cs_Loop *loop, cs_Task *t) {
 
 /* Run what is ready now; what becomes ready meanwhile has its turn later. */
 static void run_ready(lua_State *L, cs_Loop *loop) {
-  cs_Link batch;
-  if (loop->ready.next == &loop->ready) return;
-  batch = loop->ready;
-  batch.next->prev = batch.prev->next = &batch;
-  cs_initlist(&loop->ready);
-  while (batch.next != &batch) {
-    cs_Task *t = (cs_Task *)batch.next;
+  cs_Link *batch = &loop->batch, *ready = &loop->ready;
+  if (ready->next == ready) return;
+  ready->next->prev = batch->prev; /* all of it behind what is left there */
+  batch->prev->next = ready->next;
+  ready->prev->next = batch;
+  batch->prev = ready->prev;
+  cs_initlist(ready);
+  while (batch->next != batch) {
+    cs_Task *t = (cs_Task *)batch->next;
     unlink_task(t);
     resume(L, loop, t);
   }
@@ -456,10 +458,12 @@ static int loop_live(lua_State *L) {
 /* A timeout argument in nanoseconds: seconds, or nil for none (-1). */
 int64_t cs_checktimeout(lua_State *L, int arg) {
   lua_Number s;
+  int isnum;
   if (lua_isnoneornil(L, arg)) return -1;
-  s = luaL_checknumber(L, arg);
-  luaL_argcheck(L, s >= 0, arg, "timeout must be nil or not negative");
-  luaL_argcheck(L, s < 9.2e9, arg, "timeout too large");
+  s = lua_tonumberx(L, arg, &isnum);
+  if (!isnum) return cs_typeerror(L, arg, "number");
+  if (!(s >= 0)) return cs_argerror(L, arg, "timeout cannot be negative");
+  if (s >= 9.2e9) return cs_argerror(L, arg, "timeout too large");
   return (int64_t)ceil(s * (lua_Number)CS_SECOND);
 }
 
@@ -491,6 +495,7 @@ void cs_open_loop(lua_State *L) {
   loop->scope = CS_FOREVER;
   loop->default_timeout = -1;
   cs_initlist(&loop->ready);
+  cs_initlist(&loop->batch);
   lua_newtable(L);
   lua_setiuservalue(L, -2, CS_TASKS);
   lua_newtable(L);

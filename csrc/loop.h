@@ -63,8 +63,8 @@ typedef struct cs_Loop {
   int64_t scope; /* what loop.timeout allows outside of tasks */
   int64_t default_timeout;
   const void *socketmeta; /* identity of the plain socket's metatable */
-  cs_Link ready;
-  size_t live, polled; /* tasks, and how many of them wait for a source */
+  cs_Link ready, batch;   /* to run; those of them whose turn it is */
+  size_t live, polled;    /* tasks, and how many of them wait for a source */
   cs_Timers timers;
   cs_Poller poller;
   struct cs_Slot *slots; /* by descriptor */

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "error.h"
 #include "option.h"
 
 #define SOL(name, number, codec)                                               \
@@ -69,11 +70,8 @@ const cs_Option cs_options[] = {
 #define MAXSTRING 1024 /* as Python's limit for getsockopt */
 
 static int to_int(lua_State *L, int arg) {
-  lua_Integer n;
   if (lua_isboolean(L, arg)) return lua_toboolean(L, arg);
-  n = luaL_checkinteger(L, arg);
-  luaL_argcheck(L, n >= INT_MIN && n <= INT_MAX, arg, "out of range");
-  return (int)n;
+  return cs_checkint(L, arg);
 }
 
 /* Seconds to linger, or false or nil for none. */
@@ -81,7 +79,7 @@ static int set_linger(lua_State *L, int fd, int level, int number, int arg) {
   struct linger l = {0, 0};
   if (lua_toboolean(L, arg)) {
     l.l_linger = to_int(L, arg);
-    luaL_argcheck(L, l.l_linger >= 0, arg, "seconds cannot be negative");
+    if (l.l_linger < 0) return cs_argerror(L, arg, "negative seconds");
     l.l_onoff = 1;
   }
   return setsockopt(fd, level, number, &l, sizeof l) < 0 ? -errno : 0;
@@ -126,14 +124,14 @@ static int set(lua_State *L, int fd, int level, int number, int codec,
   if (codec == CS_LINGER) return set_linger(L, fd, level, number, arg);
   if (codec == CS_STRING) {
     size_t len;
-    const char *s = luaL_checklstring(L, arg, &len);
-    luaL_argcheck(L, len < MAXSTRING, arg, "too long");
+    const char *s = lua_tolstring(L, arg, &len);
+    if (s == NULL) return cs_typeerror(L, arg, "string");
+    if (len >= MAXSTRING) return cs_argerror(L, arg, "too long");
     return setsockopt(fd, level, number, s, (socklen_t)len) < 0 ? -errno : 0;
   }
-  if (codec == CS_BOOL && !lua_isinteger(L, arg)) {
-    luaL_checktype(L, arg, LUA_TBOOLEAN);
-    n = lua_toboolean(L, arg);
-  } else
+  if (codec == CS_BOOL && !lua_isinteger(L, arg))
+    n = cs_checkbool(L, arg);
+  else
     n = to_int(L, arg);
   return setsockopt(fd, level, number, &n, sizeof n) < 0 ? -errno : 0;
 }

@@ -53,26 +53,22 @@ static int lookup(lua_State *L, const char *name, int type, cs_Address *a) {
   return 0;
 }
 
-/* Make the address argument 'arg' of the method 'op' one that cs_checkaddress
-** takes as it is: a host name is looked up.  Returns 0, or the number of
-** values that report the failure; raises argument errors. */
+/* Make of the address argument 'arg' of the method 'op' an address object (or
+** a path), its host looked up: what the attempts then use, and errors tell.
+** Returns 0, or the number of values that report the failure; raises argument
+** errors. */
 int cs_resolve(lua_State *L, cs_Handle *h, int arg, int family, int type,
                const char *op) {
   cs_Address a;
-  const char *name;
-  int err;
-  if (cs_checkaddress(L, arg, family, &a, &name)) return 0;
-  err = lookup(L, name, type, &a);
-  if (err != 0) return cs_failname(L, h->safe, err, op, arg);
+  if (!cs_checkaddress(L, arg, family, &a)) {
+    int err = lookup(L, lua_tostring(L, -1), type, &a);
+    if (err != 0) return cs_failname(L, h->safe, err, op, arg);
+    lua_pop(L, 1);
+  }
+  if (!lua_istable(L, arg)) return 0;
   cs_pushaddress(L, &a);
   lua_replace(L, arg);
   return 0;
-}
-
-static int opt_int(lua_State *L, int arg) {
-  lua_Integer n = luaL_optinteger(L, arg, 0);
-  luaL_argcheck(L, n >= INT32_MIN && n <= INT32_MAX, arg, "out of range");
-  return (int)n;
 }
 
 /* A host or service: no string of C may end before Lua's does. */
@@ -103,7 +99,7 @@ static void push_info(lua_State *L, const struct addrinfo *ai) {
 
 /* getaddrinfo(host, port [, family [, type [, proto [, flags]]]]) -> list of
 ** {family, type, proto, canonname, address}.  `host` is a name, a number or
-** nil, `port` a number, a service's name or nil.  Raises gaierror.
+** nil, `port` a number (0-65535), a service's name or nil.  Raises gaierror.
 ** (Python's socket.getaddrinfo, getaddrinfo(3)) */
 static int resolve_getaddrinfo(lua_State *L) {
   const char *host = opt_name(L, 1), *port;
@@ -111,11 +107,16 @@ static int resolve_getaddrinfo(lua_State *L) {
   lua_Integer n = 0;
   int err;
   memset(&hints, 0, sizeof hints);
-  hints.ai_family = opt_int(L, 3);
-  hints.ai_socktype = opt_int(L, 4);
-  hints.ai_protocol = opt_int(L, 5);
-  hints.ai_flags = opt_int(L, 6);
-  if (lua_type(L, 2) == LUA_TNUMBER) luaL_checkinteger(L, 2);
+  hints.ai_family = cs_optint(L, 3, 0);
+  hints.ai_socktype = cs_optint(L, 4, 0);
+  hints.ai_protocol = cs_optint(L, 5, 0);
+  hints.ai_flags = cs_optint(L, 6, 0);
+  if (lua_type(L, 2) == LUA_TNUMBER) { /* the resolver would cut it */
+    lua_Integer number = luaL_checkinteger(L, 2);
+    luaL_argcheck(L, number >= 0 && number <= 65535, 2, "port must be 0-65535");
+    lua_pushinteger(L, number);
+    lua_replace(L, 2);
+  }
   port = opt_name(L, 2);
   lua_settop(L, 6);
   box = new_box(L);

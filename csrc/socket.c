@@ -33,16 +33,6 @@ cs_Socket *cs_tosubclass(lua_State *L) {
   return s;
 }
 
-int cs_checkint(lua_State *L, int arg) {
-  lua_Integer n = luaL_checkinteger(L, arg);
-  luaL_argcheck(L, n >= INT_MIN && n <= INT_MAX, arg, "out of range");
-  return (int)n;
-}
-
-int cs_optint(lua_State *L, int arg, int def) {
-  return lua_isnoneornil(L, arg) ? def : cs_checkint(L, arg);
-}
-
 /* For calls that do not wait: true, or the failure in errno. */
 static int result(lua_State *L, cs_Socket *s, int n, const char *op, int addr) {
   if (n < 0) return cs_fail(L, s->h.safe, errno, op, addr);
@@ -116,13 +106,27 @@ static int inspect(cs_Socket *s, int fd) {
   return 0;
 }
 
-static int adopt(lua_State *L, cs_Socket *s) {
-  int fd = cs_checkint(L, 5), nonblock;
-  luaL_argcheck(L, fd >= 0, 5, "negative file descriptor");
+/* Arguments of the constructor are one off: the class has put the socket in
+** front. */
+static int init_arg(lua_State *L, int arg, int def) {
+  int isint;
+  lua_Integer n = lua_tointegerx(L, arg, &isint);
+  if (lua_isnil(L, arg)) return def;
+  if (!isint)
+    return cs_misuse(L,
+                     "bad argument #%d to 'socket' (integer expected, got %s)",
+                     arg - 1, luaL_typename(L, arg));
+  if (n < INT_MIN || n > INT_MAX)
+    return cs_misuse(L, "bad argument #%d to 'socket' (out of range)", arg - 1);
+  return (int)n;
+}
+
+static int adopt(lua_State *L, cs_Socket *s, int fd) {
+  int nonblock;
   if (inspect(s, fd) < 0) return cs_fail(L, s->h.safe, errno, "socket", 0);
-  s->family = cs_optint(L, 2, s->family);
-  s->type = cs_optint(L, 3, s->type);
-  s->proto = cs_optint(L, 4, s->proto);
+  s->family = init_arg(L, 2, s->family);
+  s->type = init_arg(L, 3, s->type) & ~(SOCK_NONBLOCK | SOCK_CLOEXEC);
+  s->proto = init_arg(L, 4, s->proto);
   nonblock = cs_getnonblock(fd);
   if (nonblock < 0) return cs_fail(L, s->h.safe, -nonblock, "socket", 0);
   if (s->h.timeout >= 0 && !nonblock) {
@@ -139,20 +143,25 @@ static int adopt(lua_State *L, cs_Socket *s) {
 ** descriptor, which tells the three itself.  (socket(2)) */
 static int sock_init(lua_State *L) {
   cs_Socket *s = cs_tosocket(L);
-  int fd, type, nonblock;
-  luaL_argcheck(L, s->h.source.fd < 0, 1, "is open already");
+  int family, type, proto, fd, nonblock;
+  if (s->h.source.fd >= 0) return cs_misuse(L, "the socket is open already");
   lua_settop(L, 5);
-  if (!lua_isnil(L, 5)) return adopt(L, s);
-  s->family = cs_optint(L, 2, AF_INET);
-  type = cs_optint(L, 3, SOCK_STREAM);
-  s->type = type & ~(SOCK_NONBLOCK | SOCK_CLOEXEC);
-  s->proto = cs_optint(L, 4, 0);
+  family = init_arg(L, 2, AF_INET);
+  type = init_arg(L, 3, SOCK_STREAM);
+  proto = init_arg(L, 4, 0);
+  fd = init_arg(L, 5, -1);
+  if (!lua_isnil(L, 5) && fd < 0)
+    return cs_misuse(L, "bad argument #4 to 'socket' (negative descriptor)");
   if (type & SOCK_NONBLOCK) s->h.timeout = 0;
+  if (fd >= 0) return adopt(L, s, fd);
+  type &= ~(SOCK_NONBLOCK | SOCK_CLOEXEC);
   nonblock = s->h.timeout >= 0;
-  fd =
-      socket(s->family, s->type | SOCK_CLOEXEC | (nonblock ? SOCK_NONBLOCK : 0),
-             s->proto);
+  fd = socket(family, type | SOCK_CLOEXEC | (nonblock ? SOCK_NONBLOCK : 0),
+              proto);
   if (fd < 0) return cs_fail(L, s->h.safe, errno, "socket", 0);
+  s->family = family;
+  s->type = type;
+  s->proto = proto;
   open_socket(s, fd, nonblock);
   return 0;
 }
@@ -240,12 +249,11 @@ static int socket_pair(lua_State *L) {
 static int sock_bind(lua_State *L) {
   cs_Socket *s = cs_tosocket(L);
   cs_Address a;
-  const char *name;
   int n;
   lua_settop(L, 2);
   n = cs_resolve(L, &s->h, 2, s->family, s->type, "bind");
   if (n != 0) return n;
-  cs_checkaddress(L, 2, s->family, &a, &name);
+  cs_checkaddress(L, 2, s->family, &a);
   return result(L, s, bind(s->h.source.fd, &a.u.any, a.len), "bind", 2);
 }
 
@@ -318,10 +326,9 @@ static int sock_accept(lua_State *L) {
 static int try_connect(lua_State *L, cs_Handle *h, int dontwait) {
   cs_Socket *s = (cs_Socket *)h;
   cs_Address a;
-  const char *name;
   int err = 0;
   (void)dontwait;
-  cs_checkaddress(L, 2, s->family, &a, &name);
+  cs_checkaddress(L, 2, s->family, &a);
   if (connect(h->source.fd, &a.u.any, a.len) < 0) err = errno;
   if (err == EISCONN && lua_toboolean(L, 3)) err = 0;
   if (err == EINPROGRESS || err == EINTR) {
@@ -421,10 +428,10 @@ static int sock_setoption(lua_State *L) {
 static int sock_settimeout(lua_State *L) {
   cs_Socket *s = cs_tosocket(L);
   int64_t timeout;
-  int err = 0;
+  int err = s->h.source.fd < 0 ? -EBADF : 0;
   luaL_checkany(L, 2);
   timeout = cs_checktimeout(L, 2);
-  if (s->h.source.fd >= 0 && s->h.nonblock != (timeout >= 0))
+  if (err == 0 && s->h.nonblock != (timeout >= 0))
     err = cs_setnonblock(s->h.source.fd, timeout >= 0);
   if (err != 0) return cs_fail(L, s->h.safe, -err, "settimeout", 0);
   s->h.nonblock = timeout >= 0;
@@ -449,8 +456,7 @@ static int sock_gettimeout(lua_State *L) {
 /* sock:setblocking(flag) -> true: the same as settimeout(nil) or (0). */
 static int sock_setblocking(lua_State *L) {
   cs_tosocket(L);
-  luaL_checktype(L, 2, LUA_TBOOLEAN);
-  if (lua_toboolean(L, 2))
+  if (cs_checkbool(L, 2))
     lua_pushnil(L);
   else
     lua_pushinteger(L, 0);
@@ -476,9 +482,7 @@ static int sock_get_inheritable(lua_State *L) {
 /* sock:set_inheritable(flag) -> true; no socket is from the start (PEP 446). */
 static int sock_set_inheritable(lua_State *L) {
   cs_Socket *s = cs_tosocket(L);
-  int err;
-  luaL_checktype(L, 2, LUA_TBOOLEAN);
-  err = cs_setinheritable(s->h.source.fd, lua_toboolean(L, 2));
+  int err = cs_setinheritable(s->h.source.fd, cs_checkbool(L, 2));
   errno = -err;
   return result(L, s, err, "set_inheritable", 0);
 }

@@ -13,8 +13,6 @@ typedef struct cs_Socket {
 } cs_Socket;
 
 cs_Socket *cs_tosubclass(lua_State *L);
-int cs_checkint(lua_State *L, int arg);
-int cs_optint(lua_State *L, int arg, int def);
 void cs_open_socket(lua_State *L);
 
 /* The socket at index 1, open or closed.  A plain one is known by the address

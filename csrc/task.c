@@ -88,7 +88,7 @@ static int results(lua_State *L, cs_Task *t) {
     }
     return n;
   }
-  if (n == 0) return cs_fail(L, 0, ECANCELED, "join", 0);
+  if (n == 0) return cs_fail(L, 0, CS_ECANCEL, "join", 0);
   lua_pushvalue(t->co, 1);
   lua_xmove(t->co, L, 1);
   return lua_error(L);

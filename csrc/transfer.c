@@ -73,13 +73,46 @@ static int try_recv(lua_State *L, cs_Handle *h, int dontwait) {
 
 static const cs_Op op_recv = {"recv", CS_READ, 0, try_recv, NULL, 0};
 
+/* MSG_WAITALL without a timeout: index 4 is the buffer, index 5 counts what is
+** in it.  The system would wait by itself, but a task waits in the loop. */
+static int try_recvall(lua_State *L, cs_Handle *h, int dontwait) {
+  size_t size = get_size(L), got = (size_t)lua_tointeger(L, 5);
+  char *buffer = lua_touserdata(L, 4);
+  int flags = (int)lua_tointeger(L, 3);
+  ssize_t n;
+  do {
+    n = recv(h->source.fd, buffer + got, size - got, flags | dontwait);
+    if (n < 0) {
+      int err = errno;
+      lua_pushinteger(L, (lua_Integer)got);
+      lua_replace(L, 5);
+      return -err;
+    }
+    got += (size_t)n;
+  } while (n > 0 && got < size);
+  lua_pushlstring(L, buffer, got);
+  return 1;
+}
+
+static const cs_Op op_recvall = {"recv", CS_READ, 0, try_recvall, NULL, 0};
+
 /* sock:recv(size [, flags]) -> data, at most `size` bytes; "" at the end.
 ** (recv(2)) */
 static int sock_recv(lua_State *L) {
   cs_Socket *s = cs_tosocket(L);
+  int flags;
   check_size(L);
-  cs_optint(L, 3, 0);
+  flags = cs_optint(L, 3, 0);
   lua_settop(L, 3);
+  if (get_size(L) == 0 && s->h.source.fd >= 0) {
+    lua_pushliteral(L, ""); /* as Python: nothing is asked, nothing waited */
+    return 1;
+  }
+  if (flags == MSG_WAITALL && s->type == SOCK_STREAM && s->h.timeout < 0) {
+    lua_newuserdatauv(L, get_size(L), 0);
+    lua_pushinteger(L, 0);
+    return cs_drive(L, &s->h, &op_recvall);
+  }
   return cs_drive(L, &s->h, &op_recv);
 }
 
@@ -170,11 +203,11 @@ static int sock_sendall(lua_State *L) {
 
 static int try_sendto(lua_State *L, cs_Handle *h, int dontwait) {
   size_t len;
-  const char *data = lua_tolstring(L, 2, &len), *name;
+  const char *data = lua_tolstring(L, 2, &len);
   int flags = (int)lua_tointeger(L, 3) | MSG_NOSIGNAL | dontwait;
   cs_Address a;
   ssize_t n;
-  cs_checkaddress(L, 4, ((cs_Socket *)h)->family, &a, &name);
+  cs_checkaddress(L, 4, ((cs_Socket *)h)->family, &a);
   n = sendto(h->source.fd, data, len, flags, &a.u.any, a.len);
   if (n < 0) return -errno;
   lua_pushinteger(L, (lua_Integer)n);
@@ -186,17 +219,17 @@ static const cs_Op op_sendto = {"sendto", CS_WRITE, 4, try_sendto, NULL, 0};
 /* sock:sendto(data, [flags,] address) -> how many bytes went.  (sendto(2)) */
 static int sock_sendto(lua_State *L) {
   cs_Socket *s = cs_tosocket(L);
-  int n;
+  int last = lua_gettop(L) < 4 ? 3 : 4, n;
   luaL_checkstring(L, 2);
-  if (lua_gettop(L) < 4) {
-    lua_settop(L, 3);
+  if (last == 4) cs_checkint(L, 3);
+  lua_settop(L, last);
+  n = cs_resolve(L, &s->h, last, s->family, s->type, "sendto");
+  if (n != 0) return n;
+  if (last == 3) {
     lua_pushinteger(L, 0);
     lua_insert(L, 3);
   }
-  cs_checkint(L, 3);
-  lua_settop(L, 4);
-  n = cs_resolve(L, &s->h, 4, s->family, s->type, "sendto");
-  return n != 0 ? n : cs_drive(L, &s->h, &op_sendto);
+  return cs_drive(L, &s->h, &op_sendto);
 }
 
 /*

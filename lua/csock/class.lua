@@ -70,8 +70,7 @@ local BODY = {__slots = true, __metaclass = true, __native = true}
 
 local Object, Type, Property -- made below
 
--------------------------------------------------------------------------------
--- Refusals
+-- Refusals -------------------------------------------------------------------
 
 local here = getinfo(1, "S").source
 
@@ -110,8 +109,7 @@ local function callable(value)
   return type(meta) == "table" and meta.__call ~= nil
 end
 
--------------------------------------------------------------------------------
--- Privacy: a private name is stored under the name of its class
+-- Privacy: a private name is stored under the name of its class --------------
 
 --- A scope stands for a class and turns its private names into stored ones. It
 -- refers to no class, so whoever holds it keeps none alive.
@@ -206,8 +204,7 @@ end
 
 local function newprivacy() return {SPECIAL, weak(), trace} end
 
--------------------------------------------------------------------------------
--- Order
+-- Order ----------------------------------------------------------------------
 
 local function names(classes)
   local list = {}
@@ -249,8 +246,7 @@ local function linearize(cls, name, bases)
   end
 end
 
--------------------------------------------------------------------------------
--- Flattening
+-- Flattening -----------------------------------------------------------------
 
 --- Enter one member of its order into the tables of a class.
 local function place(rec, name, value)
@@ -269,6 +265,8 @@ local function place(rec, name, value)
       end
     end
   end
+  -- What a metaclass says of itself it does not say of its classes.
+  if OWN[name] and rec.kin[Type] then attr = nil end
   rec.attrs[name], rec.members[name] = attr, member
   rec.getters[name] = property and (property.fget or false)
   rec.setters[name] = property and (property.fset or false)
@@ -301,8 +299,7 @@ local function gather(mro, first)
   return found
 end
 
--------------------------------------------------------------------------------
--- Metatables
+-- Metatables -----------------------------------------------------------------
 
 --- Run a __del for its first call alone, however many ways lead to it.
 local function once(del)
@@ -380,8 +377,7 @@ local function armclass(rec)
   mt.__call = call == info[Type].dict.__call and rec.construct or call
 end
 
--------------------------------------------------------------------------------
--- Members
+-- Members --------------------------------------------------------------------
 
 -- Special members with several names; one given under one name answers to the
 -- others too, unless the class gives those itself.
@@ -431,7 +427,6 @@ local function setmember(rec, name, value)
   if rec.builtin then
     fail("can't set '%s' of the built-in class '%s'", tostring(name), rec.name)
   end
-  checkname(rec.name, name)
   if BODY[name] then
     fail("class '%s': '%s' has to stand in the body", rec.name, name)
   end
@@ -463,6 +458,7 @@ function write(cls, key, value)
   local rec = info[cls]
   local meta = info[rec.meta]
   local scope, name = core.scope(rec.classprivacy, cls, key, 2), key
+  checkname(rec.name, key)
   if scope ~= nil then name = (scope or rec.scope)[key] end
   if meta.setters[name] ~= nil then
     return assign(cls, key, value, {
@@ -474,8 +470,7 @@ function write(cls, key, value)
   setmember(rec, name, value)
 end
 
--------------------------------------------------------------------------------
--- Making a class
+-- Making a class -------------------------------------------------------------
 
 --- The names that instances are sealed to, if every class of the order but
 -- object has __slots; nil if one has not.
@@ -613,8 +608,7 @@ local function declare(_, name, ...)
   return build(Type, name, bases, body or {})
 end
 
--------------------------------------------------------------------------------
--- object: the root of all
+-- object: the root of all ----------------------------------------------------
 
 --- Is a constructor running that may have led here? Not further than a few
 -- calls away: __new, and those of the bases on the way to object.
@@ -705,7 +699,8 @@ local classview = {
          info[rawget(self, VIEWED)].name)
   end,
   __pairs = function(self)
-    return next, info[rawget(self, VIEWED)].dict
+    local dict = info[rawget(self, VIEWED)].dict
+    return function(_, key) return next(dict, key) end
   end,
 }
 
@@ -733,8 +728,7 @@ Object = make(nil, "object", {}, {
   end),
 })
 
--------------------------------------------------------------------------------
--- type: the class of classes
+-- type: the class of classes -------------------------------------------------
 
 --- type.__new(metaclass, name, bases, dict) -> class
 local function type_new(mcs, name, bases, dict)
@@ -791,6 +785,7 @@ local function type_call(_, ...)
 end
 
 info[Object].sealed = {}
+for name in next, OWN do info[Type].attrs[name] = nil end
 for _, rec in ipairs {info[Object], info[Type]} do
   rec.meta = Type
   info[Type].instances[rec.class] = true
@@ -799,8 +794,7 @@ for _, rec in ipairs {info[Object], info[Type]} do
 end
 info[Type].classmt.__call = type_call
 
--------------------------------------------------------------------------------
--- property, staticmethod, classmethod
+-- property, staticmethod, classmethod ----------------------------------------
 
 local function builtin(name, body)
   body.__module, body.__slots = "csock.class", body.__slots or {}
@@ -862,8 +856,7 @@ local Static = wrapper("staticmethod", true)
 --- classmethod(f): called through class or instance with the class in front.
 local Classmethod = wrapper("classmethod", false)
 
--------------------------------------------------------------------------------
--- super
+-- super ----------------------------------------------------------------------
 
 local TAIL, SUBJECT = {}, {} -- the keys under which a super keeps its two
 
@@ -958,8 +951,7 @@ local function newsuper(cls, obj)
   return setmetatable({[TAIL] = tail, [SUBJECT] = obj}, super)
 end
 
--------------------------------------------------------------------------------
--- iter, slice, delattr
+-- iter, slice, delattr -------------------------------------------------------
 
 --- iter(value) -> what a generic `for` takes
 -- The __iter of an object, else its __getitem from 1 up to the first nil;

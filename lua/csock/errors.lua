@@ -18,8 +18,8 @@ function Exception:__str()
   local about = self.op or self.__class.__name
   if self.address ~= nil then
     local a = self.address
-    if type(a) == "table" then a = table.concat(a, ":", 1, 2) end
-    about = about .. " " .. string.format("%s", a):gsub("%c", "?")
+    if type(a) == "table" then a = ("%s:%s"):format(a[1], a[2]) end
+    about = about .. " " .. tostring(a):gsub("%c", "?")
   end
   local code = self.code and " (" .. self.code .. ")" or ""
   return (self.where or "") .. about .. ": " ..
@@ -77,12 +77,13 @@ errors.timeout = derive("TimeoutError", OSError, "Time is up.", "ETIMEDOUT")
 derive("gaierror", OSError, "getaddrinfo or getnameinfo failed.")
 derive("herror", OSError, "A look-up by host address failed.")
 -- not an OSError: what handles a failing socket must not swallow it
-derive("CancelledError", Exception, "The task was cancelled.", "ECANCELED")
+derive("CancelledError", Exception, "The task was cancelled.")
 
 do
   local metatables = {
     default = class.metatable(OSError),
     name = class.metatable(errors.gaierror),
+    cancelled = class.metatable(errors.CancelledError),
   }
   for number, cls in pairs(by_errno) do
     metatables[number] = class.metatable(cls)

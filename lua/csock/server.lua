@@ -102,7 +102,8 @@ local function watch_signals(self)
     watch:wait()
     self._signalled = true
     self:shutdown()
-    pcall(loop.timeout, self.drain_timeout, watch.wait, watch)
+    local ok, err = pcall(loop.timeout, self.drain_timeout, watch.wait, watch)
+    if not ok and not isinstance(err, errors.timeout) then error(err, 0) end
     self:cancel_requests()
   end)
   return setmetatable({watch = watch, task = task}, Watch)
@@ -144,13 +145,6 @@ handle_signals (true), drain_timeout (5 seconds).]],
 })
 servers.BaseServer = BaseServer
 
--- Run f(self) in a task of the loop: in this one, or, outside of tasks, in a
--- loop of its own, which ends when the requests have.
-local function in_loop(f, self, ...)
-  if loop.current() then return f(self, ...) end
-  return loop.run(f, self, ...)
-end
-
 local function serve(self, poll_interval)
   local _watch <close> = self.handle_signals and watch_signals(self) or nil
   if self.service_actions == BaseServer.service_actions then
@@ -176,7 +170,9 @@ end
 -- SIGTERM the server is closed.  Outside of tasks it runs the loop itself.
 function BaseServer:serve_forever(poll_interval)
   if self._serving then error("the server serves already", 2) end
-  in_loop(serve, self, poll_interval or 0.5)
+  poll_interval = poll_interval or 0.5
+  if loop.current() then return serve(self, poll_interval) end
+  loop.run(serve, self, poll_interval)
 end
 
 -- Wait, for `timeout` seconds, until a request can be taken; false when there
@@ -199,9 +195,11 @@ local function handle_one(self)
 end
 
 --- handle_request(): take one request, waiting `timeout` seconds for it at
--- most, and process it; handle_timeout() is called when none comes.
+-- most, and process it; handle_timeout() is called when none comes.  Outside of
+-- tasks it returns when the request has ended, on a threading server too.
 function BaseServer:handle_request()
-  in_loop(function()
+  if loop.current() then return handle_one(self) end
+  loop.run(function()
     handle_one(self)
     self:drain()
   end)

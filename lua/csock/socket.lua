@@ -78,6 +78,9 @@ function exports.create_connection(address, timeout, source)
   if type(address) ~= "table" and type(address) ~= "userdata" then
     error("bad argument #1 to 'create_connection' ({host, port} expected)", 2)
   end
+  if timeout ~= nil and not (type(timeout) == "number" and timeout >= 0) then
+    error("bad argument #2 to 'create_connection' (seconds expected)", 2)
+  end
   local failures = {}
   local infos = core.getaddrinfo(address[1], address[2], 0,
     constants.SOCK_STREAM)
