@@ -464,29 +464,44 @@ void *cs_tonative(lua_State *L, int arg, const void *tag) {
   return block;
 }
 
-/* Is the class at `arg` in the set on top? The set stays. */
+/* Push the set of the classes that the value at `arg` is an instance of; nil
+   and 0 for what is no object. */
+static int pushkin(lua_State *L, int arg) {
+  if (lua_getmetatable(L, arg)) {
+    int type = lua_rawgeti(L, -1, MT_KIN);
+    lua_remove(L, -2);
+    if (type == LUA_TTABLE) return 1;
+    lua_pop(L, 1);
+  }
+  lua_pushnil(L);
+  return 0;
+}
+
+/* Is the class at `arg` in the set, or nil, on top? That stays there. */
 static int inkin(lua_State *L, int arg) {
   int found;
+  if (lua_isnil(L, -1)) return 0;
   lua_pushvalue(L, arg);
   found = lua_rawget(L, -2) != LUA_TNIL;
   lua_pop(L, 1);
   return found;
 }
 
-/* Is the class at 2, or one of the list at 2, in the set on top (where nil is
-   the empty set)? All are looked at, so that a wrong one never passes. */
+/* Is the class at 2, or one of the list at 2, in the set, or nil, on top? All
+   of a list are looked at, so that a wrong one never passes. */
 static int amongkin(lua_State *L) {
   int kin = lua_gettop(L), found = 0;
   lua_Integer i;
-  if (lua_istable(L, kin) && inkin(L, 2)) return 1;
+  if (inkin(L, 2)) return 1;
   if (pushmakes(L, 2)) return 0;
-  luaL_argexpected(L, lua_istable(L, 2), 2, "class or list of classes");
+  if (!lua_istable(L, 2) || pushkin(L, 2))
+    return luaL_typeerror(L, 2, "class or list of classes");
   for (i = 1; lua_rawgeti(L, 2, i) != LUA_TNIL; i++) {
     if (!pushmakes(L, -1))
       return luaL_argerror(L, 2, "class or list of classes expected");
     lua_pop(L, 1);
     lua_pushvalue(L, kin);
-    if (lua_istable(L, -1) && inkin(L, -2)) found = 1;
+    found |= inkin(L, -2);
     lua_settop(L, kin);
   }
   return found;
@@ -496,10 +511,7 @@ static int amongkin(lua_State *L) {
 static int class_isinstance(lua_State *L) {
   luaL_checkany(L, 1);
   lua_settop(L, 2);
-  if (lua_getmetatable(L, 1))
-    lua_rawgeti(L, 3, MT_KIN);
-  else
-    lua_pushnil(L);
+  pushkin(L, 1);
   lua_pushboolean(L, amongkin(L));
   return 1;
 }
@@ -517,11 +529,13 @@ static int class_issubclass(lua_State *L) {
 static int class_classof(lua_State *L) {
   luaL_checkany(L, 1);
   lua_settop(L, 1);
-  if (lua_getmetatable(L, 1) && lua_rawgeti(L, 2, MT_KIN) == LUA_TTABLE &&
-      lua_rawgeti(L, 2, MT_CLASS) == LUA_TTABLE) {
-    lua_insert(L, 3);
-    if (inkin(L, 3)) {
-      lua_settop(L, 3);
+  if (pushkin(L, 1)) {
+    lua_getmetatable(L, 1);
+    lua_rawgeti(L, 3, MT_CLASS);
+    lua_replace(L, 3);
+    lua_insert(L, 2);
+    if (inkin(L, 2)) {
+      lua_settop(L, 2);
       return 1;
     }
   }

@@ -8,6 +8,7 @@ local errors = require "csock.errors"
 local loop = require "csock.loop"
 local BaseServer = require "csock.server".BaseServer
 
+local answer = BaseServer.process_request -- finish_request, shutdown_request
 local isinstance = class.isinstance
 local mixin = {}
 
@@ -26,8 +27,7 @@ mixin.ThreadingMixIn = ThreadingMixIn
 function ThreadingMixIn:process_request(request, client_address)
   local requests = self._requests
   if not requests then
-    -- weak: a task that a hook's error has ended leaves nothing behind
-    requests = setmetatable({}, {__mode = "k"})
+    requests = {}
     self._requests = requests
   end
   requests[loop.spawn(self.process_request_thread, self, request,
@@ -36,8 +36,9 @@ end
 
 --- process_request_thread(request, client_address): what that task does.
 function ThreadingMixIn:process_request_thread(request, client_address)
-  self:_guard(BaseServer.process_request, request, client_address)
+  local ok, failed = self:_guard(answer, request, client_address)
   self._requests[loop.current()] = nil
+  if not ok then self:_failed(request, client_address, failed) end
 end
 
 --- cancel_requests(): cancel all that are running.

@@ -140,6 +140,10 @@ handle_signals (true), drain_timeout (5 seconds).]],
     end
     self.server_address = server_address
     self.RequestHandlerClass = RequestHandlerClass
+    self._serving = false          -- the task that serves
+    self._accepting = false        -- may shutdown() wake it?
+    self._shutdown_request = false -- has shutdown() been called?
+    self._signalled = false        -- by a signal?
   end,
   __close = function(self) self:server_close() end,
 })
@@ -155,10 +159,10 @@ local function serve(self, poll_interval)
     if self:_wait(poll_interval) then self:_handle_request_noblock() end
     self:service_actions()
   end
-  self._serving, self._shutdown_request = nil, nil
+  self._serving, self._shutdown_request = false, false
   self:drain(self.drain_timeout)
   if self._signalled then
-    self._signalled = nil
+    self._signalled = false
     self:server_close()
   end
 end
@@ -205,16 +209,7 @@ function BaseServer:handle_request()
   end)
 end
 
--- Take a request, which is there (or was: another process may have it).
-function BaseServer:_handle_request_noblock()
-  self._accepting = true
-  local ok, request, client_address = pcall(self.get_request, self)
-  self._accepting = false
-  if not ok then return self:accept_error(request) end
-  self:_guard(self._process, request, client_address)
-end
-
-function BaseServer:_process(request, client_address)
+local function process(self, request, client_address)
   if self:verify_request(request, client_address) then
     self:process_request(request, client_address)
   else
@@ -222,10 +217,25 @@ function BaseServer:_process(request, client_address)
   end
 end
 
--- Carry out a step of a request's way; this is where its errors end.
+-- Take a request, which is there (or was: another process may have it).
+function BaseServer:_handle_request_noblock()
+  self._accepting = true
+  local ok, request, client_address = pcall(self.get_request, self)
+  self._accepting = false
+  if not ok then return self:accept_error(request) end
+  local failed
+  ok, failed = self:_guard(process, request, client_address)
+  if not ok then self:_failed(request, client_address, failed) end
+end
+
+-- Carry out a step of a request's way, a function (self, request,
+-- client_address): true, or false and what _failed takes.
 function BaseServer:_guard(step, request, client_address)
-  local ok, failed = xpcall(step, failure, self, request, client_address)
-  if ok then return end
+  return xpcall(step, failure, self, request, client_address)
+end
+
+-- This is where the errors of a request end.
+function BaseServer:_failed(request, client_address, failed)
   local cancelled = isinstance(failed.err, errors.CancelledError)
   if not cancelled then
     self:handle_error(request, client_address, failed.err, failed.traceback)
