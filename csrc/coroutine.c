@@ -21,6 +21,30 @@ static int is_wait(cs_Loop *loop) {
   return loop->current != NULL && loop->current->state != CS_RUNNING;
 }
 
+/* Has the coroutine passed a wait up, and not gone on since?  Then it is not
+** suspended for anybody but its resumer. */
+static int has_passed(lua_State *L, lua_State *co) {
+  int passed;
+  lua_getiuservalue(L, lua_upvalueindex(1), CS_PASSED);
+  lua_pushthread(co);
+  lua_xmove(co, L, 1);
+  passed = lua_rawget(L, -2) != LUA_TNIL;
+  lua_pop(L, 2);
+  return passed;
+}
+
+static void set_passed(lua_State *L, lua_State *co, int passed) {
+  lua_getiuservalue(L, lua_upvalueindex(1), CS_PASSED);
+  lua_pushthread(co);
+  lua_xmove(co, L, 1);
+  if (passed)
+    lua_pushboolean(L, 1);
+  else
+    lua_pushnil(L);
+  lua_rawset(L, -3);
+  lua_pop(L, 1);
+}
+
 static int resumek(lua_State *L, int status, lua_KContext ctx);
 
 /* Resume 'co' with the 'nargs' values on top of L.  Returns the number of
@@ -40,6 +64,7 @@ static int resume(lua_State *L, lua_State *co, int nargs, lua_KContext ctx) {
   if (inside) loop->running = L;
   if (status == LUA_YIELD && inside && is_wait(loop)) {
     lua_pop(co, n);
+    set_passed(L, co, 1);
     return lua_yieldk(L, 0, ctx, resumek);
   }
   if (status != LUA_OK && status != LUA_YIELD) n = 1;
@@ -84,21 +109,31 @@ static lua_State *inner(lua_State *L, lua_KContext ctx) {
   return ctx == 0 ? lua_tothread(L, 1) : lua_tothread(L, lua_upvalueindex(2));
 }
 
+/* The same, asked for by the user. */
+static int start(lua_State *L, lua_State *co, int nargs, lua_KContext ctx) {
+  if (has_passed(L, co)) {
+    lua_pushliteral(L, "cannot resume non-suspended coroutine");
+    return -1;
+  }
+  return resume(L, co, nargs, ctx);
+}
+
 static int resumek(lua_State *L, int status, lua_KContext ctx) {
   lua_State *co = inner(L, ctx);
   (void)status;
+  set_passed(L, co, 0);
   return answer(L, co, resume(L, co, 0, ctx), ctx);
 }
 
 /* coroutine.resume(co, ...), as in Lua. */
 static int co_resume(lua_State *L) {
   lua_State *co = toco(L, 1);
-  return answer(L, co, resume(L, co, lua_gettop(L) - 1, 0), 0);
+  return answer(L, co, start(L, co, lua_gettop(L) - 1, 0), 0);
 }
 
 static int wrapped(lua_State *L) {
   lua_State *co = inner(L, 1);
-  return answer(L, co, resume(L, co, lua_gettop(L), 1), 1);
+  return answer(L, co, start(L, co, lua_gettop(L), 1), 1);
 }
 
 /* coroutine.wrap(f), as in Lua. */

@@ -76,6 +76,7 @@ static int later(lua_State *L, int status, lua_KContext ctx) {
   cs_Handle *h = lua_touserdata(L, 1);
   int64_t deadline = lua_tointeger(L, -1);
   (void)status;
+  cs_resumed(L, h->loop);
   lua_pop(L, 1);
   cs_checkcancel(L, h->loop, op->name);
   if (deadline <= cs_now()) return failed(L, h, op, CS_ETIMEOUT);
@@ -86,7 +87,7 @@ static int later(lua_State *L, int status, lua_KContext ctx) {
 static int goon(lua_State *L, int status, lua_KContext ctx) {
   const cs_Op *op = (const cs_Op *)ctx;
   cs_Handle *h = lua_touserdata(L, 1);
-  cs_Task *t = h->loop->current;
+  cs_Task *t = cs_resumed(L, h->loop);
   (void)status;
   cs_checkcancel(L, h->loop, op->name);
   if (t->why == CS_TIMEDOUT) return failed(L, h, op, CS_ETIMEOUT);

@@ -153,6 +153,17 @@ int64_t *cs_scope(cs_Loop *loop) {
   return loop->current != NULL ? &loop->current->scope : &loop->scope;
 }
 
+/* What a continuation of a wait calls first: the task, which must be the one
+** that waited here.  A coroutine in the middle of a wait may be resumed by
+** anybody who has it, after its task has ended, or from another one. */
+cs_Task *cs_resumed(lua_State *L, cs_Loop *loop) {
+  cs_Task *t = loop->current;
+  if (t == NULL || t->waiter != L)
+    luaL_error(L, "a coroutine was resumed while it waits");
+  t->waiter = NULL;
+  return t;
+}
+
 /* Raise what somebody has asked for: a cancellation, the end of a scope. */
 void cs_checkcancel(lua_State *L, cs_Loop *loop, const char *op) {
   cs_Task *t = loop->current;
@@ -183,6 +194,7 @@ int cs_suspend(lua_State *L, cs_Loop *loop, cs_Link *list, int64_t deadline,
   cs_Task *t = loop->current;
   if (arm(loop, t, deadline) != 0) return luaL_error(L, "not enough memory");
   t->state = CS_WAITING;
+  t->waiter = L;
   if (list != NULL) append(list, t);
   return lua_yieldk(L, 0, ctx, k);
 }
@@ -201,6 +213,7 @@ int cs_suspendon(lua_State *L, cs_Loop *loop, cs_Source *s, int want,
 /* Let the other ready tasks run first. */
 int cs_pass(lua_State *L, cs_Loop *loop, lua_KContext ctx, lua_KFunction k) {
   loop->current->why = CS_GO;
+  loop->current->waiter = L;
   cs_enqueue(loop, loop->current);
   return lua_yieldk(L, 0, ctx, k);
 }
@@ -233,27 +246,13 @@ static void close_thread(lua_State *L, lua_State *co) {
 #endif
 }
 
-/* Leave error and traceback on the coroutine's stack.  lua_resume has not
-** unwound it: the traceback is whole, and the variables to be closed wait. */
-static void keep_error(lua_State *L, cs_Task *t) {
-  lua_pushvalue(t->co, -1);
-  lua_xmove(t->co, L, 1);
-  luaL_traceback(L, t->co, NULL, 0);
-  close_thread(L, t->co);
-  lua_settop(t->co, 0);
-  lua_xmove(L, t->co, 2);
-  t->nresults = 2;
-}
-
 /* A task has ended with 'status' (LUA_YIELD: it is being killed). */
 void cs_endtask(lua_State *L, cs_Loop *loop, cs_Task *t, int status) {
-  t->state = status == LUA_OK ? CS_DONE : CS_FAILED;
+  t->state = status == LUA_OK && !t->failed ? CS_DONE : CS_FAILED;
   if (status == LUA_OK)
     t->nresults = lua_gettop(t->co);
-  else if (status == LUA_YIELD)
-    close_thread(L, t->co);
   else
-    keep_error(L, t);
+    close_thread(L, t->co);
   cs_cleartimer(&loop->timers, &t->timer);
   wake_all(loop, &t->joiners);
   loop->live--;
@@ -376,6 +375,7 @@ static int loop_finish(lua_State *L) {
   cs_Task *t = totask(L, 1);
   if (!loop->entered || loop->current != NULL)
     return luaL_error(L, "not the place to run the loop");
+  if (loop->scope < t->scope) t->scope = loop->scope;
   for (;;) {
     run_ready(L, loop);
     if (t->state >= CS_DONE) return 0;
@@ -500,6 +500,12 @@ void cs_open_loop(lua_State *L) {
   lua_setiuservalue(L, -2, CS_TASKS);
   lua_newtable(L);
   lua_setiuservalue(L, -2, CS_IDLE);
+  lua_newtable(L);
+  lua_createtable(L, 0, 1);
+  lua_pushliteral(L, "k");
+  lua_setfield(L, -2, "__mode");
+  lua_setmetatable(L, -2);
+  lua_setiuservalue(L, -2, CS_PASSED);
   luaL_newmetatable(L, "csock.loop");
   luaL_setfuncs(L, loop_meta, 0);
   lua_setmetatable(L, -2);

@@ -41,17 +41,19 @@ enum cs_Why { CS_GO, CS_TIMEDOUT, CS_WOKEN };
 typedef struct cs_Task {
   cs_Link link; /* first: a link is its task */
   lua_State *co;
-  cs_Timer timer;   /* may be older than the deadline: it is looked at then */
-  int64_t deadline; /* of the wait under way */
-  int64_t scope;    /* what loop.timeout allows */
+  lua_State *waiter; /* what waits: co, or a coroutine it has resumed */
+  cs_Timer timer;    /* may be older than the deadline: it is looked at then */
+  int64_t deadline;  /* of the wait under way */
+  int64_t scope;     /* what loop.timeout allows */
   cs_Link joiners;
-  int nresults;         /* on co's stack, or error and traceback */
+  int nresults;         /* on co's stack; of a failed one, its error */
   unsigned char state;  /* enum cs_State */
   unsigned char why;    /* enum cs_Why */
   unsigned char polled; /* waits for a source */
   unsigned char started;
   unsigned char cancel;    /* to be cancelled at its next wait */
   unsigned char cancelled; /* has been told so */
+  unsigned char failed;    /* its function has raised an error */
   unsigned char seen;      /* its error reached somebody */
 } cs_Task;
 
@@ -73,8 +75,19 @@ typedef struct cs_Loop {
   char scratch[CS_SCRATCH];
 } cs_Loop;
 
-/* user values of the loop's userdata */
-enum { CS_TASKS = 1, CS_IDLE, CS_SOCKETMETA, CS_LOOPVALUES = CS_SOCKETMETA };
+/* user values of the loop's userdata: the live tasks, coroutines to be used
+** again, coroutines (csock.coroutine) whose wait has passed to their resumer,
+** the metatable of plain sockets */
+enum {
+  CS_TASKS = 1,
+  CS_IDLE,
+  CS_PASSED,
+  CS_SOCKETMETA,
+  CS_LOOPVALUES = CS_SOCKETMETA
+};
+
+/* user values of a task's */
+enum { CS_THREAD = 1, CS_TRACEBACK, CS_TASKVALUES = CS_TRACEBACK };
 
 /* Every C function of csock has the loop's userdata as its first upvalue. */
 static inline cs_Loop *cs_loop(lua_State *L) {
@@ -90,6 +103,7 @@ void cs_closesource(cs_Loop *loop, cs_Source *s);
 
 int cs_intask(lua_State *L, cs_Loop *loop);
 int64_t *cs_scope(cs_Loop *loop);
+cs_Task *cs_resumed(lua_State *L, cs_Loop *loop);
 void cs_checkcancel(lua_State *L, cs_Loop *loop, const char *op);
 int cs_suspend(lua_State *L, cs_Loop *loop, cs_Link *list, int64_t deadline,
                lua_KContext ctx, lua_KFunction k);

@@ -44,6 +44,38 @@ static lua_State *push_thread(lua_State *L) {
   return co;
 }
 
+/*
+** The body of a task.  The function runs inside a protected call, so that when
+** it fails its variables are closed while the task can still wait.
+*/
+
+/* Message handler: keep where the error came from. */
+static int keep_traceback(lua_State *L) {
+  lua_getiuservalue(L, lua_upvalueindex(1), CS_TASKS);
+  lua_rawgetp(L, -1, cs_loop(L)->current);
+  luaL_traceback(L, L, NULL, 1);
+  lua_setiuservalue(L, -2, CS_TRACEBACK);
+  lua_settop(L, 1);
+  return 1;
+}
+
+static int finished(lua_State *L, int status, lua_KContext ctx) {
+  (void)ctx;
+  if (status != LUA_OK && status != LUA_YIELD) {
+    cs_loop(L)->current->failed = 1;
+    return 1; /* the error */
+  }
+  return lua_gettop(L) - 1; /* all but the message handler */
+}
+
+static int body(lua_State *L) {
+  lua_pushvalue(L, lua_upvalueindex(1));
+  lua_pushcclosure(L, keep_traceback, 1);
+  lua_insert(L, 1);
+  return finished(
+      L, lua_pcallk(L, lua_gettop(L) - 2, LUA_MULTRET, 1, 0, finished), 0);
+}
+
 /* loop.spawn(f, ...) -> task: f(...) runs as a task of the loop, from its next
 ** turn on.  Raises for what cannot be called, and while the loop ends. */
 static int task_spawn(lua_State *L) {
@@ -53,7 +85,7 @@ static int task_spawn(lua_State *L) {
   lua_State *co;
   check_callable(L, 1);
   if (loop->ending) return luaL_error(L, "the loop is ending");
-  t = lua_newuserdatauv(L, sizeof *t, 1);
+  t = lua_newuserdatauv(L, sizeof *t, CS_TASKVALUES);
   memset(t, 0, sizeof *t);
   t->scope = t->deadline = CS_FOREVER;
   t->state = CS_DONE; /* until it is whole */
@@ -61,8 +93,12 @@ static int task_spawn(lua_State *L) {
   cs_initlist(&t->joiners);
   luaL_setmetatable(L, TASK);
   co = push_thread(L);
-  lua_setiuservalue(L, -2, 1);
+  lua_setiuservalue(L, -2, CS_THREAD);
   lua_insert(L, 1); /* the task below the function and its arguments */
+  lua_pushvalue(L, lua_upvalueindex(1));
+  lua_pushcclosure(L, body, 1);
+  lua_insert(L, 2);
+  nargs++;
   if (!lua_checkstack(co, nargs + LUA_MINSTACK))
     return luaL_error(L, "too many arguments");
   lua_xmove(L, co, nargs);
@@ -96,13 +132,12 @@ static int results(lua_State *L, cs_Task *t) {
 
 static int joink(lua_State *L, int status, lua_KContext ctx) {
   cs_Loop *loop = cs_loop(L);
-  cs_Task *t = totask(L, 1);
+  cs_Task *t = totask(L, 1), *me = cs_resumed(L, loop);
+  (void)status;
   if (t->state >= CS_DONE) return results(L, t);
   cs_checkcancel(L, loop, "join");
-  if (status == LUA_YIELD && loop->current->why == CS_TIMEDOUT)
-    return cs_fail(L, 0, CS_ETIMEOUT, "join", 0);
-  return cs_suspend(L, loop, &t->joiners, cs_deadline((int64_t)ctx), ctx,
-                    joink);
+  if (me->why == CS_TIMEDOUT) return cs_fail(L, 0, CS_ETIMEOUT, "join", 0);
+  return cs_suspend(L, loop, &t->joiners, me->deadline, ctx, joink);
 }
 
 /* task:join([timeout]) -> what its function returned; raises the task's error
@@ -117,7 +152,8 @@ static int task_join(lua_State *L) {
   if (t == loop->current) return luaL_error(L, "a task cannot join itself");
   if (!cs_intask(L, loop))
     return luaL_error(L, "join of a task that has not ended, outside a task");
-  return joink(L, LUA_OK, (lua_KContext)timeout);
+  cs_checkcancel(L, loop, "join");
+  return cs_suspend(L, loop, &t->joiners, cs_deadline(timeout), 0, joink);
 }
 
 /* task:cancel() -> true when the task will hear of it, false when it had ended:
@@ -154,15 +190,14 @@ static int task_wake(lua_State *L) {
 ** reference to its task goes. */
 static int task_gc(lua_State *L) {
   cs_Task *t = totask(L, 1);
-  if (t->state == CS_FAILED && !t->seen && !t->cancelled && t->nresults == 2) {
+  if (t->state == CS_FAILED && !t->seen && !t->cancelled && t->nresults == 1) {
     t->seen = 1;
     lua_pushvalue(t->co, 1);
     lua_xmove(t->co, L, 1);
     lua_writestringerror("csock: a task failed: %s\n",
                          luaL_tolstring(L, -1, NULL));
-    lua_pushvalue(t->co, 2);
-    lua_xmove(t->co, L, 1);
-    lua_writestringerror("%s\n", lua_tostring(L, -1));
+    if (lua_getiuservalue(L, 1, CS_TRACEBACK) == LUA_TSTRING)
+      lua_writestringerror("%s\n", lua_tostring(L, -1));
   }
   return 0;
 }
@@ -190,13 +225,17 @@ static int task_current(lua_State *L) {
 ** Sleep
 */
 
-static int sleepk(lua_State *L, int status, lua_KContext ctx) {
-  cs_Loop *loop = cs_loop(L);
-  (void)status;
-  (void)ctx;
-  cs_checkcancel(L, loop, "sleep");
+static int slept(lua_State *L) {
+  cs_checkcancel(L, cs_loop(L), "sleep");
   lua_pushboolean(L, 1);
   return 1;
+}
+
+static int sleepk(lua_State *L, int status, lua_KContext ctx) {
+  (void)status;
+  (void)ctx;
+  cs_resumed(L, cs_loop(L));
+  return slept(L);
 }
 
 /* loop.sleep(seconds) -> true: in a task the others run meanwhile, elsewhere
@@ -212,7 +251,7 @@ static int task_sleep(lua_State *L) {
   scope = *cs_scope(loop);
   while (cs_waitfd(-1, 0, scope < deadline ? scope : deadline) == -EINTR)
     cs_runhooks(L);
-  return sleepk(L, LUA_OK, 0);
+  return slept(L);
 }
 
 /*
@@ -233,7 +272,9 @@ static int task_scope(lua_State *L) {
   Scope *s;
   luaL_checknumber(L, 1);
   deadline = cs_deadline(cs_checktimeout(L, 1));
-  s = lua_newuserdatauv(L, sizeof *s, 0);
+  s = lua_newuserdatauv(L, sizeof *s, 1);
+  task_current(L); /* it must not go before the scope does */
+  lua_setiuservalue(L, -2, 1);
   s->before = *scope;
   s->task = loop->current;
   s->open = 1;

@@ -501,6 +501,9 @@ end
 
 --- What makes the instances of a class userdata: its own or a base's.
 local function readnative(rec, native)
+  if native ~= nil and type(native) ~= "table" then
+    fail("class '%s': __native has to be a table", rec.name)
+  end
   for i = 2, #rec.mro do
     local other = info[rec.mro[i]].native
     if other and native and other ~= native then
@@ -976,16 +979,21 @@ local function iter(value)
   return pairs(value)
 end
 
+local function integer(n, i, func)
+  local int = type(n) == "number" and math.tointeger(n) or nil
+  checkarg(int or n == nil, i, func, "integer", n)
+  return int
+end
+
 --- slice(start, stop, step): places in a sequence, from 1 and with both ends
 -- in; negative ones count from the end. Each may be nil.
 local Slice = builtin("slice", {
   __slots = {"start", "stop", "step"},
   __init = function(self, start, stop, step)
-    for i, at in pairs {start, stop, step} do
-      checkarg(math.tointeger(at), i, "slice", "integer", at)
-    end
     if step == 0 then fail("bad argument #3 to 'slice' (step is zero)") end
-    self.start, self.stop, self.step = start, stop, step
+    self.start = integer(start, 1, "slice")
+    self.stop = integer(stop, 2, "slice")
+    self.step = integer(step, 3, "slice")
   end,
   __eq = function(a, b)
     return isinstance(b, classof(a)) and a.start == b.start
@@ -999,7 +1007,8 @@ local Slice = builtin("slice", {
 --- s:indices(n) -> first, last, step of a `for` over a sequence of n, cut to
 -- what is there as string.sub does it
 function Slice:indices(n)
-  checkarg(math.tointeger(n) and n >= 0, 1, "indices", "length", n)
+  n = integer(n, 1, "indices")
+  checkarg(n and n >= 0, 1, "indices", "length", n)
   local step = self.step or 1
   local first, last = self.start, self.stop
   if first and first < 0 then first = n + 1 + first end

@@ -22,8 +22,6 @@ client_address, server.]],
   setup = function() end,
   handle = function() end,
   finish = function() end,
-  -- the server holds the handler in a variable that is closed after handle()
-  __close = function(self) self:finish() end,
 })
 
 return handler

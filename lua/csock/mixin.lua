@@ -37,37 +37,45 @@ end
 --- process_request_thread(request, client_address): what that task does.
 function ThreadingMixIn:process_request_thread(request, client_address)
   local ok, failed = self:_guard(answer, request, client_address)
-  self._requests[loop.current()] = nil
+  local requests = self._requests
+  if requests then requests[loop.current()] = nil end
   if not ok then self:_failed(request, client_address, failed) end
 end
 
---- cancel_requests(): cancel all that are running.
+--- cancel_requests(): cancel all that are running, but for the caller.
 function ThreadingMixIn:cancel_requests()
-  for task in pairs(self._requests or {}) do task:cancel() end
+  local me = loop.current()
+  for task in pairs(self._requests or {}) do
+    if task ~= me then task:cancel() end
+  end
 end
 
--- Has it ended?  Waits until `deadline` for it.  Its error, if it has one, has
--- been handle_error's; a cancellation of the waiter itself goes on.
+-- Wait for a request until `deadline` (nil: for ever); false when that has
+-- passed.  The request's error, if it has one, was handle_error's; what
+-- concerns the waiter, a cancellation or a timeout round it, goes on.
 local function ended(task, deadline)
   local left = deadline and math.max(deadline - loop.now(), 0)
   local ok, err = pcall(task.join, task, left)
+  if ok then return true end
   local status = task:status()
-  local over = status == "done" or status == "failed" or status == "cancelled"
-  if not ok and not over and not isinstance(err, errors.timeout) then
-    error(err, 0)
+  if status == "failed" or status == "cancelled" then return true end
+  if isinstance(err, errors.timeout) and deadline and
+    loop.now() >= deadline then
+    return false
   end
-  return over
+  error(err, 0)
 end
 
---- drain([timeout]): wait until all requests have ended; after `timeout`
--- seconds the rest is cancelled.
+--- drain([timeout]): wait until all requests have ended, but for the one that
+-- calls it; after `timeout` seconds the rest is cancelled.
 function ThreadingMixIn:drain(timeout)
-  local requests = self._requests
+  local requests, me = self._requests, loop.current()
   if not requests or self.daemon_threads or not self.block_on_close then
     return
   end
   local deadline = timeout and loop.now() + timeout
   local task = next(requests)
+  if task == me then task = next(requests, me) end
   while task do
     if ended(task, deadline) then
       requests[task] = nil
@@ -76,7 +84,14 @@ function ThreadingMixIn:drain(timeout)
       deadline = nil
     end
     task = next(requests)
+    if task == me then task = next(requests, me) end
   end
+end
+
+--- server_close(): close the listening socket, and drain() for drain_timeout.
+function ThreadingMixIn:server_close()
+  class.super(ThreadingMixIn, self):server_close()
+  self:drain(self.drain_timeout)
 end
 
 return mixin

@@ -30,7 +30,6 @@ local function maker(methods)
       if value == nil then value = BaseRequestHandler[key] end
       return value
     end,
-    __close = function(self) self:finish() end,
   }
   makers[methods] = function(request, client_address, server)
     return setmetatable({
@@ -40,26 +39,33 @@ local function maker(methods)
   return makers[methods]
 end
 
--- Can this make handlers: a class, a function, or a plain table with `handle`?
-local function is_handler(cls)
-  if type(cls) == "function" or class.isinstance(cls, class.type) then
-    return true
-  end
-  return type(cls) == "table" and type(cls.handle) == "function"
+local function is_callable(value)
+  local meta = getmetatable(value)
+  return type(value) == "function" or meta ~= nil and meta.__call ~= nil
 end
 
--- Make a handler for one request, and let it answer.
+-- Can this make handlers: a class, something to call, or a plain table with
+-- `handle`?
+local function is_handler(cls)
+  return is_callable(cls) or
+    type(cls) == "table" and type(cls.handle) == "function"
+end
+
+-- Calls finish() when handle() has ended, however it did.
+local Finish = {__close = function(self) self.handler:finish() end}
+
+-- Make a handler for one request, and let it answer.  What is called instead
+-- of a class may answer by itself and return nothing.
 local function run(cls, request, client_address, server)
-  local make = makers[cls]
-  if not make then
-    local meta = getmetatable(cls)
-    make = (type(cls) == "function" or meta and meta.__call) and cls or
-      maker(cls)
+  local make = makers[cls] or is_callable(cls) and cls or maker(cls)
+  local handler = make(request, client_address, server)
+  if handler == nil then return end
+  handler:setup()
+  if handler.finish == BaseRequestHandler.finish then -- which does nothing
+    return handler:handle()
   end
-  local instance = make(request, client_address, server)
-  instance:setup()
-  local _finishing <close> = instance
-  instance:handle()
+  local _finish <close> = setmetatable({handler = handler}, Finish)
+  handler:handle()
 end
 
 --
@@ -71,17 +77,18 @@ local function failure(err)
   return {err = err, traceback = debug.traceback(tostring(err), 2)}
 end
 
--- Errors of accept that mean "not now", and those that mean "no more of them
--- until something is closed".
-local fleeting, exhausted = {}, {}
-for _, name in ipairs {"EAGAIN", "EINTR", "ECONNABORTED", "EPROTO", "EPERM",
-  "ENETDOWN", "ENOPROTOOPT", "EHOSTDOWN", "ENONET", "EHOSTUNREACH",
-  "EOPNOTSUPP", "ENETUNREACH"} do -- accept(2): "like EAGAIN"
-  if constants[name] then fleeting[constants[name]] = true end
+-- Errors of accept that mean "no more until something is closed", and those
+-- that mean that the listening socket is of no use.  All others concern one
+-- connection, which has gone (accept(2)).
+local function numbers(names)
+  local set = {}
+  for _, name in ipairs(names) do
+    if constants[name] then set[constants[name]] = true end
+  end
+  return set
 end
-for _, name in ipairs {"EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"} do
-  if constants[name] then exhausted[constants[name]] = true end
-end
+local exhausted = numbers {"EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"}
+local unusable = numbers {"EBADF", "EINVAL", "ENOTSOCK", "EFAULT"}
 
 local PAUSE = 0.1 -- seconds that a listener rests without descriptors
 
@@ -91,27 +98,40 @@ local PAUSE = 0.1 -- seconds that a listener rests without descriptors
 
 -- While a server serves, SIGINT and SIGTERM stop it: the first one as
 -- shutdown() does, requests having drain_timeout to finish, the second one at
--- once.  The value is to be closed.
-local Watch = {}
-Watch.__index = Watch
-
-local function watch_signals(self)
-  local watch = core.process.signals(core.process.SIGINT, core.process.SIGTERM)
-  if not watch then return nil end
-  local task = loop.spawn(function()
-    watch:wait()
-    self._signalled = true
-    self:shutdown()
-    local ok, err = pcall(loop.timeout, self.drain_timeout, watch.wait, watch)
-    if not ok and not isinstance(err, errors.timeout) then error(err, 0) end
-    self:cancel_requests()
-  end)
-  return setmetatable({watch = watch, task = task}, Watch)
+-- once.
+local function watch_signals(self, watch)
+  watch:wait()
+  self._signalled = true
+  self:shutdown()
+  local ok, err = pcall(loop.timeout, self.drain_timeout, watch.wait, watch)
+  if not ok and not isinstance(err, errors.timeout) then error(err, 0) end
+  self:cancel_requests()
 end
 
-function Watch:__close()
-  self.task:cancel()
-  self.watch:close()
+-- What holds while serve_forever runs; to be closed.
+local Serving = {}
+Serving.__index = Serving
+
+local function begin_serving(self)
+  local serving = setmetatable({server = self}, Serving)
+  self._serving = loop.current()
+  if self.handle_signals then
+    local process = core.process
+    serving.watch = process.signals(process.SIGINT, process.SIGTERM)
+  end
+  if serving.watch then
+    serving.task = loop.spawn(watch_signals, self, serving.watch)
+  end
+  return serving
+end
+
+function Serving:__close()
+  if self.watch then
+    self.task:cancel()
+    self.watch:close()
+  end
+  self.server._serving, self.server._shutdown_request = false, false
+  self.server._accepting, self.server._signalled = false, false
 end
 
 --
@@ -150,21 +170,19 @@ handle_signals (true), drain_timeout (5 seconds).]],
 servers.BaseServer = BaseServer
 
 local function serve(self, poll_interval)
-  local _watch <close> = self.handle_signals and watch_signals(self) or nil
+  local _serving <close> = begin_serving(self)
   if self.service_actions == BaseServer.service_actions then
     poll_interval = nil -- nothing to wake up for
   end
-  self._serving = loop.current()
   while not self._shutdown_request do
-    if self:_wait(poll_interval) then self:_handle_request_noblock() end
+    if self:_wait(poll_interval) and not self._shutdown_request then
+      self:_handle_request_noblock()
+    end
     self:service_actions()
   end
-  self._serving, self._shutdown_request = false, false
+  self._serving = false
   self:drain(self.drain_timeout)
-  if self._signalled then
-    self._signalled = false
-    self:server_close()
-  end
+  if self._signalled then self:server_close() end
 end
 
 --- serve_forever([poll_interval]): serve until shutdown() or a signal.
@@ -185,7 +203,7 @@ function BaseServer:_wait(timeout)
   self._accepting = true
   local ready = core.socket.readable(self.socket, timeout)
   self._accepting = false
-  return ready and not self._shutdown_request
+  return ready
 end
 
 local function handle_one(self)
@@ -236,12 +254,13 @@ end
 
 -- This is where the errors of a request end.
 function BaseServer:_failed(request, client_address, failed)
-  local cancelled = isinstance(failed.err, errors.CancelledError)
-  if not cancelled then
-    self:handle_error(request, client_address, failed.err, failed.traceback)
+  local ok, err = self._shutdown_request, failed.err
+  if not isinstance(err, errors.CancelledError) then
+    ok, err = pcall(self.handle_error, self, request, client_address, err,
+      failed.traceback)
   end
   self:shutdown_request(request)
-  if cancelled and not self._shutdown_request then error(failed.err, 0) end
+  if not ok then error(err, 0) end
 end
 
 --- shutdown(): stop serve_forever, at once; legal everywhere, in a handler too.
@@ -272,16 +291,17 @@ function BaseServer:fileno() return self.socket:fileno() end
 -- Hooks
 --
 
---- accept_error(err): get_request failed.  What concerns one connection is
--- ignored; without descriptors or memory the listener rests a moment instead of
--- spinning; anything else is raised.
+--- accept_error(err): get_request failed.  Without descriptors or memory the
+-- listener rests a moment instead of spinning; an error of the listening socket
+-- itself, and what is no csock.error, is raised; the rest concerns one
+-- connection and is ignored.
 function BaseServer:accept_error(err)
   if not isinstance(err, errors.error) then error(err, 0) end
   if exhausted[err.errno] then
     self._accepting = true
     loop.sleep(PAUSE)
     self._accepting = false
-  elseif not fleeting[err.errno] then
+  elseif unusable[err.errno] then
     error(err, 0)
   end
 end
