@@ -68,6 +68,9 @@ static int again(lua_State *L, cs_Handle *h, const cs_Op *op,
   int n = attempt(L, h, op);
   if (n >= 0) return n;
   if (!would_block(-n)) return failed(L, h, op, -n);
+  /* events that bring nothing must not keep the deadline from coming */
+  if (deadline != CS_FOREVER && deadline <= cs_now())
+    return failed(L, h, op, CS_ETIMEOUT);
   return sleep_until(L, h, op, -n, deadline);
 }
 
@@ -79,7 +82,6 @@ static int later(lua_State *L, int status, lua_KContext ctx) {
   cs_resumed(L, h->loop);
   lua_pop(L, 1);
   cs_checkcancel(L, h->loop, op->name);
-  if (deadline <= cs_now()) return failed(L, h, op, CS_ETIMEOUT);
   return again(L, h, op, deadline);
 }
 
@@ -153,7 +155,8 @@ static int drive_outside(lua_State *L, cs_Handle *h, const cs_Op *op,
     if (!started) {
       deadline = cs_deadline(timeout);
       started = 1;
-    }
+    } else if (deadline != CS_FOREVER && deadline <= cs_now())
+      return failed(L, h, op, CS_ETIMEOUT);
     if (n == -EINTR) cs_runhooks(L);
     n = wait_outside(h, op, n, scope < deadline ? scope : deadline);
     if (n == -EINTR) cs_runhooks(L);

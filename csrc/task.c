@@ -218,6 +218,7 @@ static int task_current(lua_State *L) {
   }
   lua_getiuservalue(L, lua_upvalueindex(1), CS_TASKS);
   lua_rawgetp(L, -1, loop->current);
+  lua_remove(L, -2);
   return 1;
 }
 

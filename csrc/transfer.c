@@ -17,7 +17,19 @@
 #include "socket.h"
 #include "transfer.h"
 
+/* What an attempt says that has moved a part: the system has no more (or no
+** more room), or, where it would have waited, a signal has come between. */
+#define PART(dontwait) ((dontwait) ? EAGAIN : EINTR)
+
 /* Arguments everywhere: self, size or data, flags, address. */
+
+/* Flags are at index 3.  With MSG_DONTWAIT a socket without a timeout does not
+** wait; one with a timeout does, as in Python. */
+static int drive(lua_State *L, cs_Socket *s, const cs_Op *op) {
+  int64_t timeout = s->h.timeout;
+  if (timeout < 0 && (lua_tointeger(L, 3) & MSG_DONTWAIT)) timeout = 0;
+  return cs_drivewithin(L, &s->h, op, timeout);
+}
 
 static size_t get_size(lua_State *L) {
   return (size_t)lua_tointeger(L, 2);
@@ -80,18 +92,16 @@ static int try_recvall(lua_State *L, cs_Handle *h, int dontwait) {
   char *buffer = lua_touserdata(L, 4);
   int flags = (int)lua_tointeger(L, 3);
   ssize_t n;
-  do {
-    n = recv(h->source.fd, buffer + got, size - got, flags | dontwait);
-    if (n < 0) {
-      int err = errno;
-      lua_pushinteger(L, (lua_Integer)got);
-      lua_replace(L, 5);
-      return -err;
-    }
-    got += (size_t)n;
-  } while (n > 0 && got < size);
-  lua_pushlstring(L, buffer, got);
-  return 1;
+  n = recv(h->source.fd, buffer + got, size - got, flags | dontwait);
+  if (n > 0) got += (size_t)n;
+  if (n == 0 || got == size) {
+    lua_pushlstring(L, buffer, got);
+    return 1;
+  }
+  n = n < 0 ? -errno : -PART(dontwait);
+  lua_pushinteger(L, (lua_Integer)got);
+  lua_replace(L, 5);
+  return (int)n;
 }
 
 static const cs_Op op_recvall = {"recv", CS_READ, 0, try_recvall, NULL, 0};
@@ -111,9 +121,9 @@ static int sock_recv(lua_State *L) {
   if (flags == MSG_WAITALL && s->type == SOCK_STREAM && s->h.timeout < 0) {
     lua_newuserdatauv(L, get_size(L), 0);
     lua_pushinteger(L, 0);
-    return cs_drive(L, &s->h, &op_recvall);
+    return drive(L, s, &op_recvall);
   }
-  return cs_drive(L, &s->h, &op_recv);
+  return drive(L, s, &op_recv);
 }
 
 static int try_recvfrom(lua_State *L, cs_Handle *h, int dontwait) {
@@ -145,7 +155,7 @@ static int sock_recvfrom(lua_State *L) {
   check_size(L);
   cs_optint(L, 3, 0);
   lua_settop(L, 3);
-  return cs_drive(L, &s->h, &op_recvfrom);
+  return drive(L, s, &op_recvfrom);
 }
 
 static int try_send(lua_State *L, cs_Handle *h, int dontwait) {
@@ -166,7 +176,7 @@ static int sock_send(lua_State *L) {
   luaL_checkstring(L, 2);
   cs_optint(L, 3, 0);
   lua_settop(L, 3);
-  return cs_drive(L, &s->h, &op_send);
+  return drive(L, s, &op_send);
 }
 
 /* Index 4 counts what has been sent. */
@@ -174,18 +184,15 @@ static int try_sendall(lua_State *L, cs_Handle *h, int dontwait) {
   size_t len, sent = (size_t)lua_tointeger(L, 4);
   const char *data = lua_tolstring(L, 2, &len);
   int flags = (int)lua_tointeger(L, 3) | MSG_NOSIGNAL | dontwait;
-  do {
-    ssize_t n = send(h->source.fd, data + sent, len - sent, flags);
-    if (n < 0) {
-      int err = errno;
-      lua_pushinteger(L, (lua_Integer)sent);
-      lua_replace(L, 4);
-      return -err;
-    }
-    sent += (size_t)n;
-  } while (sent < len);
-  lua_pushboolean(L, 1);
-  return 1;
+  ssize_t n = send(h->source.fd, data + sent, len - sent, flags);
+  if (n >= 0 && (sent += (size_t)n) == len) {
+    lua_pushboolean(L, 1);
+    return 1;
+  }
+  n = n < 0 ? -errno : -PART(dontwait);
+  lua_pushinteger(L, (lua_Integer)sent);
+  lua_replace(L, 4);
+  return (int)n;
 }
 
 static const cs_Op op_sendall = {"sendall", CS_WRITE, 0, try_sendall, NULL, 0};
@@ -198,7 +205,7 @@ static int sock_sendall(lua_State *L) {
   cs_optint(L, 3, 0);
   lua_settop(L, 3);
   lua_pushinteger(L, 0);
-  return cs_drive(L, &s->h, &op_sendall);
+  return drive(L, s, &op_sendall);
 }
 
 static int try_sendto(lua_State *L, cs_Handle *h, int dontwait) {
@@ -209,6 +216,8 @@ static int try_sendto(lua_State *L, cs_Handle *h, int dontwait) {
   ssize_t n;
   cs_checkaddress(L, 4, ((cs_Socket *)h)->family, &a);
   n = sendto(h->source.fd, data, len, flags, &a.u.any, a.len);
+  if (n < 0 && errno == EAGAIN && a.u.any.sa_family == AF_UNIX)
+    return -CS_ELATER; /* the receiver's queue is full, not this socket's */
   if (n < 0) return -errno;
   lua_pushinteger(L, (lua_Integer)n);
   return 1;
@@ -229,7 +238,7 @@ static int sock_sendto(lua_State *L) {
     lua_pushinteger(L, 0);
     lua_insert(L, 3);
   }
-  return cs_drive(L, &s->h, &op_sendto);
+  return drive(L, s, &op_sendto);
 }
 
 /*

@@ -458,7 +458,7 @@ function write(cls, key, value)
   local rec = info[cls]
   local meta = info[rec.meta]
   local scope, name = core.scope(rec.classprivacy, cls, key, 2), key
-  checkname(rec.name, key)
+  if scope ~= nil or SPECIAL[key] then checkname(rec.name, key) end
   if scope ~= nil then name = (scope or rec.scope)[key] end
   if meta.setters[name] ~= nil then
     return assign(cls, key, value, {
@@ -935,11 +935,11 @@ local function newsuper(cls, obj)
   checkarg(from, 1, "super", "class", cls)
   local rec, bound = info[obj], false
   if not (rec and rec.kin[cls]) then
-    if not isinstance(obj, cls) then
+    rec, bound = info[classof(obj)], true
+    if not (rec and rec.kin[cls]) then
       fail("bad argument #2 to 'super' (instance or sub-class of '%s' "
            .. "expected, got %s)", from.name, nameof(obj))
     end
-    rec, bound = info[classof(obj)], true
   end
   local tails = rec.tails
   if not tails then

@@ -36,10 +36,13 @@ end
 
 --- process_request_thread(request, client_address): what that task does.
 function ThreadingMixIn:process_request_thread(request, client_address)
-  local ok, failed = self:_guard(answer, request, client_address)
+  local ok, err = self:_guard(answer, request, client_address)
+  if not ok then
+    ok, err = pcall(self._failed, self, request, client_address, err)
+  end
   local requests = self._requests
   if requests then requests[loop.current()] = nil end
-  if not ok then self:_failed(request, client_address, failed) end
+  if not ok then error(err, 0) end
 end
 
 --- cancel_requests(): cancel all that are running, but for the caller.

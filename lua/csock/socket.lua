@@ -36,13 +36,15 @@ local body = {
   __native = {
     tag = core.socket.tag,
     gc = core.socket.collect,
-    close = core.socket.methods.close,
+    close = function(self) self:close() end,
   },
   __new = function(cls) return core.socket.new(class.metatable(cls)) end,
   __str = function(self)
-    if self.closed then return "<csock.socket [closed]>" end
-    return ("<csock.socket fd=%d, family=%s, type=%s, proto=%d%s%s>"):format(
-      self:fileno(), name_of("AF_", self.family), name_of("SOCK_", self.type),
+    local name = self.__class.__name
+    if name == "socket" then name = "csock.socket" end
+    if self.closed then return "<" .. name .. " [closed]>" end
+    return ("<%s fd=%d, family=%s, type=%s, proto=%d%s%s>"):format(
+      name, self:fileno(), name_of("AF_", self.family), name_of("SOCK_", self.type),
       self.proto, shown("laddr", self.getsockname, self),
       shown("raddr", self.getpeername, self))
   end,
@@ -77,6 +79,12 @@ end
 function exports.create_connection(address, timeout, source)
   if type(address) ~= "table" and type(address) ~= "userdata" then
     error("bad argument #1 to 'create_connection' ({host, port} expected)", 2)
+  end
+  local port = address[2]
+  if math.type(port) and not (port == port // 1 and port >= 0 and
+    port <= 65535) then
+    error("bad argument #1 to 'create_connection' (address: port must be " ..
+      "0-65535)", 2)
   end
   if timeout ~= nil and not (type(timeout) == "number" and timeout >= 0) then
     error("bad argument #2 to 'create_connection' (seconds expected)", 2)
