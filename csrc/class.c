@@ -24,8 +24,8 @@ enum {
   MT_KIN,       /* set of that class and its bases */
   MT_TAG,       /* light userdata: the mark of a native class */
   MT_INIT,      /* __init, absent where nobody wrote one */
-  MT_READY,     /* classes with item hooks: what a finished instance carries */
-  MT_MAKING,    /* ... and what it carries until __init has returned */
+  MT_READY,     /* with item hooks: what an instance carries once it is made */
+  MT_MAKING,    /* ... and what it carries until then */
   MT_MAKES      /* in a class's own metatable: its instances' metatable */
 };
 

@@ -103,6 +103,17 @@ int cs_fail(lua_State *L, int safe, int err, const char *op, int addr) {
   return report(L, safe);
 }
 
+/* Is the value on top of the stack the error of a cancelled task? */
+int cs_iscancel(lua_State *L) {
+  int is;
+  if (!lua_istable(L, -1) || !lua_getmetatable(L, -1)) return 0;
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &classes);
+  lua_getfield(L, -1, "cancelled");
+  is = lua_rawequal(L, -1, -3);
+  lua_pop(L, 3);
+  return is;
+}
+
 static const char *name_code(int code) {
   static const struct {
     int code;
@@ -183,8 +194,9 @@ int cs_typeerror(lua_State *L, int arg, const char *expected) {
 
 /* An argument that fits an int. */
 int cs_checkint(lua_State *L, int arg) {
-  int isint;
-  lua_Integer n = lua_tointegerx(L, arg, &isint);
+  int isint = 0;
+  lua_Integer n = 0;
+  if (lua_type(L, arg) == LUA_TNUMBER) n = lua_tointegerx(L, arg, &isint);
   if (!isint) return cs_typeerror(L, arg, "integer");
   if (n < INT_MIN || n > INT_MAX) return cs_argerror(L, arg, "out of range");
   return (int)n;

@@ -170,7 +170,6 @@ void cs_checkcancel(lua_State *L, cs_Loop *loop, const char *op) {
   int64_t scope = *cs_scope(loop);
   if (t != NULL && t->cancel) {
     t->cancel = 0;
-    t->cancelled = 1;
     cs_fail(L, 0, CS_ECANCEL, op, 0);
   }
   if (scope != CS_FOREVER && scope <= cs_now())
@@ -461,7 +460,8 @@ int64_t cs_checktimeout(lua_State *L, int arg) {
   int isnum;
   if (lua_isnoneornil(L, arg)) return -1;
   s = lua_tonumberx(L, arg, &isnum);
-  if (!isnum) return cs_typeerror(L, arg, "number");
+  if (!isnum || lua_type(L, arg) != LUA_TNUMBER)
+    return cs_typeerror(L, arg, "number");
   if (!(s >= 0)) return cs_argerror(L, arg, "timeout cannot be negative");
   if (s >= 9.2e9) return cs_argerror(L, arg, "timeout too large");
   return (int64_t)ceil(s * (lua_Number)CS_SECOND);

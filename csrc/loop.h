@@ -52,7 +52,7 @@ typedef struct cs_Task {
   unsigned char polled; /* waits for a source */
   unsigned char started;
   unsigned char cancel;    /* to be cancelled at its next wait */
-  unsigned char cancelled; /* has been told so */
+  unsigned char cancelled; /* its error was a cancellation */
   unsigned char failed;    /* its function has raised an error */
   unsigned char seen;      /* its error reached somebody */
 } cs_Task;

@@ -63,6 +63,7 @@ static int finished(lua_State *L, int status, lua_KContext ctx) {
   (void)ctx;
   if (status != LUA_OK && status != LUA_YIELD) {
     cs_loop(L)->current->failed = 1;
+    cs_loop(L)->current->cancelled = (unsigned char)cs_iscancel(L);
     return 1; /* the error */
   }
   return lua_gettop(L) - 1; /* all but the message handler */

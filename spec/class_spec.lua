@@ -69,6 +69,22 @@ describe("a class", function()
     assert.equal("<class 'B'>", tostring(B))
   end)
 
+  it("keeps what it tells for itself", function()
+    local Meta = class("Meta", class.type, {__doc = "A Meta."})
+    local A = class("A", {__metaclass = Meta, __slots = {"x"}})
+    local B = class("B", A)
+    assert.is_nil(A.__doc)
+    A.__doc = "An A."
+    assert.is_nil(B.__doc)
+    assert.equal("An A.", A().__doc)
+    B.__doc = "A B."
+    B.__doc = nil
+    assert.is_nil(B.__doc)
+    assert.is_nil(B().__doc)
+    assert.equal("x", A.__slots[1])
+    assert.is_nil(B.__slots)
+  end)
+
   it("is told the same by its instances", function()
     local A = class("A", {__doc = "An A.", __module = "letters"})
     local a = A()
@@ -77,6 +93,15 @@ describe("a class", function()
     assert.equal("letters", a.__module)
     assert.is_nil(a.__bases)
     assert.is_nil(a.__mro)
+  end)
+
+  it("may have members of any name", function()
+    local A = class("A", {10, 20, [true] = "yes", __foo__ = 1})
+    A[3] = 30
+    local a = A()
+    assert.equal("10 20 30 yes", ("%d %d %d %s"):format(A[1], a[2], a[3],
+      a[true]))
+    assert.equal(1, a._A__foo__)
   end)
 
   it("copies its body", function()
@@ -124,6 +149,8 @@ describe("a class", function()
     assert.equal(1, A.__dict._A__p)
     assert.is_nil(B.__dict.f)
     assert.equal("__module g", keys(B.__dict))
+    assert.equal(A.__dict, A.__dict)
+    assert.not_equal(A.__dict, B.__dict)
   end)
 
   it("refuses what is no name, base or body", function()
@@ -162,6 +189,14 @@ describe("a class", function()
     refuses("built-in class 'object'", function() class.object.x = 1 end)
     refuses("built-in class 'type'", function() class.type.x = 1 end)
     refuses("built-in class 'property'", function() property.x = nil end)
+    for _, cls in ipairs {class.object, class.type, property, class.slice,
+                          class.staticmethod, class.classmethod} do
+      assert.equal("csock.class", cls.__module)
+      refuses("built-in", function() cls.__doc = "mine" end)
+    end
+    assert.equal("string", type(class.object.__doc))
+    assert.equal("string", type(class.type.__doc))
+    assert.is_true(isinstance(class.object.__dict.__class, property))
   end)
 
   it("is collected when nobody needs it", function()
@@ -175,7 +210,7 @@ describe("a class", function()
         __getitem = function() end,
       })
       local a = A()
-      local _ = a.p, a:c(), super(A, a).x, a.__dict.x
+      local _ = {a.p, a:c(), super(A, a).x, a.__dict.x}
       gone.class, gone.metatable = A, class.metatable(A)
       assert.equal(A, gone.class)
     end
@@ -247,8 +282,8 @@ describe("an instance", function()
   end)
 
   it("keeps its class", function()
-    local A, a = class("A"), nil
-    a = A()
+    local A = class("A")
+    local a = A()
     refuses("can't set '__class' of A", function() a.__class = A end)
     refuses("can't set '__dict' of A", function() a.__dict = {} end)
     assert.equal(A, a.__class)
@@ -372,6 +407,7 @@ describe("a method", function()
     assert.equal(f, class.staticmethod(f).func)
     assert.equal(f, class.classmethod(f).func)
     assert.equal(7, class.staticmethod(f)(7))
+    refuses("has no property 'x'", function() class.staticmethod(f).x = 1 end)
     refuses("bad argument #1 to 'staticmethod' (function expected, got nil)",
       function() class.staticmethod() end)
     refuses("bad argument #1 to 'classmethod' (function expected, got number)",
@@ -597,10 +633,9 @@ describe("inheritance", function()
   it("goes by C3: bases in their order, each before its own", function()
     local O = class("O")
     local A, B, C = class("A", O), class("B", O), class("C", O)
-    local D, E, F = class("D", O), class("E", O), nil
-    local K1, K2, K3 = class("K1", A, B, C), class("K2", D, B, E),
-      class("K3", D, A)
-    F = class("F", K1, K2, K3)
+    local D, E = class("D", O), class("E", O)
+    local K1, K2 = class("K1", A, B, C), class("K2", D, B, E)
+    local F = class("F", K1, K2, class("K3", D, A))
     assert.equal("F K1 K2 K3 D A B C E O object", names(F.__mro))
   end)
 
@@ -681,10 +716,12 @@ describe("inheritance", function()
     refuses("bad argument #2 to 'isinstance'", function() isinstance(A()) end)
     refuses("bad argument #2 to 'isinstance'",
       function() isinstance(A(), {A, 5}) end)
-    refuses("bad argument #2 to 'isinstance'", function() isinstance(1, A()) end)
+    refuses("bad argument #2 to 'isinstance'",
+      function() isinstance(1, A()) end)
     refuses("bad argument #1 to 'issubclass'",
       function() issubclass(A(), A) end)
-    refuses("bad argument #2 to 'issubclass'", function() issubclass(A, nil) end)
+    refuses("bad argument #2 to 'issubclass'",
+      function() issubclass(A, nil) end)
   end)
 end)
 
@@ -1058,6 +1095,16 @@ describe("a private name", function()
     assert.is_nil(peek(a))
     assert.is_nil(coroutine.wrap(peek)(a))
     assert.is_nil(load("return (...).__sum")(a))
+    local Ship = class("Ship", {
+      __init = function(self) self.__cargo = 1 end,
+      robbed = function(self)
+        local Pirate = class("Pirate", {
+          look = function(_, ship) return ship.__cargo end,
+        })
+        return Pirate():look(self)
+      end,
+    })
+    assert.is_nil(Ship():robbed())
   end)
 
   it("serves a function that several classes share, as each one's",
@@ -1243,20 +1290,21 @@ describe("a special member", function()
   end)
 
   it("__del runs when a variable is closed, and not again", function()
-    local n, kept = 0, nil
+    local n = 0
     local A = class("A", {__del = function() n = n + 1 end})
     do
       local a <close> = A()
-      kept = a
+      do local _same <close> = a end
+      assert.equal(1, n)
     end
-    assert.equal(1, n)
-    do local _again <close> = kept end
-    kept = nil
     collectgarbage()
     collectgarbage()
     assert.equal(1, n)
-    A():__del()
-    assert.equal(2, n)
+    local b = A()
+    b:__del()
+    b:__del()
+    assert.equal(3, n)
+    assert.equal(A, b.__class)
   end)
 
   it("__close and __gc may be given apart, beside __del too", function()
@@ -1338,7 +1386,8 @@ describe("a special member", function()
       __mod = op "%", __pow = op "^", __idiv = op "//", __band = op "&",
       __bor = op "|", __bxor = op "~", __shl = op "<<", __shr = op ">>",
       __concat = op "..",
-      __unm = function() return "unm" end, __bnot = function() return "bnot" end,
+      __unm = function() return "unm" end,
+      __bnot = function() return "bnot" end,
       __len = function() return 42 end,
       __eq = function() return true end,
       __lt = function(a, b) return a.n < b.n end,
@@ -1528,6 +1577,8 @@ describe("items", function()
     bare.__dict.items = {}
     bare.x = 2
     assert.equal(2, bare.items.x)
+    local shallow = coroutine.wrap(class.object.__new)(Box)
+    assert.equal(class.metatable(Box), getmetatable(shallow))
   end)
 
   it("work with one hook alone", function()
@@ -1654,8 +1705,10 @@ describe("a slice", function()
       function() class.slice("1") end)
     refuses("bad argument #2 to 'slice' (integer expected, got number)",
       function() class.slice(1, 1.5) end)
+    assert.equal("slice(2, nil, nil)", tostring(class.slice(2.0)))
     refuses("to 'indices'", function() class.slice(1):indices(-1) end)
     refuses("to 'indices'", function() class.slice(1):indices() end)
+    refuses("to 'indices'", function() class.slice(1):indices(1.5) end)
   end)
 end)
 
@@ -1784,6 +1837,7 @@ describe("a metaclass", function()
     local log = {}
     local Meta = class("Meta", class.type)
     function Meta.__new(mcs, name, bases, dict)
+      assert.is_nil(bases.n)
       log[#log + 1] = ("new %s %s %d %d"):format(mcs.__name, name, #bases,
         dict.x)
       dict.added = name
@@ -1885,6 +1939,21 @@ describe("a metaclass", function()
     refuses("not function", function() class("C", {__metaclass = print}) end)
   end)
 
+  it("is asked when type.__new meets it among the bases", function()
+    local log = {}
+    local Meta = class("Meta", class.type)
+    function Meta.__new(mcs, name, bases, dict)
+      log[#log + 1] = mcs.__name .. name
+      return super(Meta, mcs).__new(mcs, name, bases, dict)
+    end
+    local bases = {class("A", {__metaclass = Meta})}
+    local B = class.type.__new(class.type, "B", bases)
+    assert.equal(Meta, B.__class)
+    assert.same({"MetaA", "MetaB"}, log)
+    bases[1] = nil
+    assert.equal("A", B.__bases[1].__name)
+  end)
+
   it("may answer with something else than a class", function()
     local Meta = class("Meta", class.type, {
       __new = function(_, name) return "no class " .. name end,
@@ -1902,8 +1971,9 @@ describe("a metaclass", function()
     end
     local Meta = class("Meta", class.type, {__metaclass = Top})
     local A = class("A", {__metaclass = Meta})
-    assert.equal(Top, class.type(class.type(A)))
-    assert.same({"A"}, log)
+    local B = class("B", A)
+    assert.equal(Top, class.type(class.type(B)))
+    assert.same({"A", "B"}, log)
     assert.equal(A, class.type(A()))
   end)
 end)
@@ -1953,14 +2023,386 @@ describe("type", function()
       function() class.type("A", class("B"), {}) end)
     refuses("bad argument #3 to 'type' (table expected, got number)",
       function() class.type("A", {}, 1) end)
-    refuses("duplicate base class", function()
-      local A = class("A") class.type("B", {A, A}, {}) end)
+    local A = class("A")
+    refuses("bad argument #2 to 'type' (duplicate base class 'A')",
+      function() class.type("B", {A, A}, {}) end)
     refuses("to 'type'", function() class.type() end)
     refuses("bad argument #1 to '__new' (metaclass expected, got class",
       function() class.type.__new(class.object, "A", {}, {}) end)
+    refuses("bad argument #2 to '__new' (string expected, got nil)",
+      function() class.type.__new(class.type, nil, {}, {}) end)
+    refuses("bad argument #3 to '__new' (list of classes expected, got A)",
+      function() class.type.__new(class.type, "B", A(), {}) end)
+    refuses("bad argument #3 to '__new' (class expected, got number)",
+      function() class.type.__new(class.type, "B", {1}, {}) end)
+    refuses("bad argument #4 to '__new' (table expected, got number)",
+      function() class.type.__new(class.type, "B", {}, 1) end)
     refuses("bad argument #1 to '__call' (class expected, got nil)",
       function() class.type.__call() end)
     refuses("bad argument #1 to 'metatable' (class expected, got table)",
       function() class.metatable({}) end)
+  end)
+end)
+
+describe("a native class", function()
+  local log
+
+  -- As C would do it: instances are userdata made by __new.
+  local function native(body)
+    local mine = {}
+    log, body = mine, body or {}
+    body.__native = body.__native or {
+      gc = function() mine[#mine + 1] = "gc" end,
+      close = function() mine[#mine + 1] = "close" end,
+    }
+    body.__new = body.__new or function(cls)
+      return core.blank(class.metatable(cls))
+    end
+    return class("Native", body)
+  end
+
+  local function sealed()
+    local N = native {
+      __slots = {},
+      hello = function(self) return "hello " .. self.__class.__name end,
+      p = property(function() return "p" end),
+    }
+    return N, N()
+  end
+
+  it("has userdata for instances, with methods and properties", function()
+    local N, n = sealed()
+    assert.equal("userdata", type(n))
+    assert.equal(N, class.type(n))
+    assert.is_true(isinstance(n, N))
+    assert.equal(class.metatable(N), debug.getmetatable(n))
+    assert.equal("hello Native", n:hello())
+    assert.equal("p", n.p)
+    assert.is_nil(n.unknown)
+    assert.truthy(tostring(n):match("^<Native object: 0x%x+>$"))
+    refuses("Native has no property 'timeuot'", function() n.timeuot = 1 end)
+    refuses("can't set 'p' of Native: the property is read-only",
+      function() n.p = 1 end)
+    refuses("private to its class", function() n.__x = 1 end)
+    refuses("got Native)", function() n.hello(io.write(n)) end)
+  end)
+
+  it("has sub-classes of userdata with fields", function()
+    local N = sealed()
+    local Sub = class("Sub", N, {
+      static = 1,
+      __init = function(self, x) self.x, self.__y = x, 2 * x end,
+      y = function(self) return self.__y end,
+    })
+    local a, b = Sub(1), Sub(2)
+    assert.equal("userdata", type(a))
+    assert.equal("1 2", a.x .. " " .. b.x)
+    assert.equal("2 4", a:y() .. " " .. b:y())
+    assert.equal("hello Sub", a:hello())
+    assert.equal("p", a.p)
+    assert.equal(1, a.static)
+    assert.is_nil(a.unknown)
+    assert.is_nil(a.__y)
+    a.static, a.x = 3, nil
+    assert.equal("3 1", a.static .. " " .. b.static)
+    assert.is_nil(a.x)
+    a.hello = function() return "own" end
+    assert.equal("own", a:hello())
+    a.hello = nil
+    assert.equal("hello Sub", a:hello())
+    refuses("read-only", function() a.p = 1 end)
+  end)
+
+  it("takes mix-ins written in Lua, before it and after", function()
+    local N = sealed()
+    local Mixin = class("Mixin", {
+      __init = function(self, v) self.mixed = v end,
+      hello = function(self)
+        return "mixed " .. super(self.Mixin, self):hello()
+      end,
+    })
+    Mixin.Mixin = Mixin
+    local Before = class("Before", Mixin, N)
+    local b = Before("in")
+    assert.equal("userdata", type(b))
+    assert.equal("in", b.mixed)
+    assert.equal("mixed hello Before", b:hello())
+    local After = class("After", N, Mixin)
+    assert.equal("hello After", After("x"):hello())
+    assert.equal("x", After("x").mixed)
+    assert.equal("table", type(Mixin()))
+  end)
+
+  it("lets a property win over a field, whenever it comes", function()
+    local Sub = class("Sub", (sealed()))
+    local s = Sub()
+    s.q = "field"
+    s.__dict.p = "field"
+    assert.equal("field", s.q)
+    Sub.q = property(function() return "property" end)
+    assert.equal("property", s.q)
+    assert.equal("p", s.p)
+    refuses("read-only", function() s.q = 1 end)
+    assert.equal("p q", keys(s.__dict))
+    assert.equal("field", s.__dict.q)
+    local none = property(function() return nil end)
+    Sub.q, Sub.__getitem = none, function() return "item" end
+    assert.is_nil(s.q)
+  end)
+
+  it("shows the fields in __dict", function()
+    local N, n = sealed()
+    local s = class("Sub", N)()
+    local d = s.__dict
+    assert.equal("", keys(d))
+    assert.equal(0, #d)
+    assert.is_nil(d.x)
+    d.x = 1
+    assert.equal(1, s.x)
+    s.__class().__dict.y = nil
+    assert.is_nil(N.__native)
+    s.x = nil
+    assert.equal("", keys(d))
+    refuses("Native has no property 'x'", function() n.__dict.x = 1 end)
+    class.delattr(s, "x", pcall(function() s.x = 1 end))
+    assert.is_nil(s.x)
+    refuses("no attribute 'x'", function() class.delattr(s, "x") end)
+  end)
+
+  it("has items, which __init does not see", function()
+    local Box = class("Box", (sealed()), {
+      __init = function(self) self.items = {} end,
+      __getitem = function(self, key) return self.items[key] end,
+      __setitem = function(self, key, value) self.items[key] = value end,
+    })
+    local box = Box()
+    box.x = 1
+    assert.equal(1, box.items.x)
+    assert.equal(1, box.x)
+    box.x = nil
+    assert.is_nil(box.items.x)
+    box.items = {y = 2}
+    assert.equal(2, box.y)
+    assert.equal("hello Box", box:hello())
+    assert.equal("items", keys(box.__dict))
+  end)
+
+  it("finalizes what it made, after the user's own finalizers", function()
+    local N = native()
+    local function finalized(cls, close)
+      for i in ipairs(log) do log[i] = nil end
+      if close then
+        pcall(function() local _obj <close> = cls() error("err", 0) end)
+      else
+        cls()
+      end
+      collectgarbage()
+      return table.concat(log, " ")
+    end
+    local function note(what)
+      return function(_, err) table.insert(log, what .. tostring(err)) end
+    end
+    assert.equal("gc", finalized(N))
+    assert.equal("close gc", finalized(N, true))
+    local Del = class("Del", N, {__del = note "del "})
+    assert.equal("del nil gc", finalized(Del))
+    assert.equal("del nil close gc", finalized(Del, true))
+    local Close = class("Close", N, {__close = note "user "})
+    assert.equal("gc", finalized(Close))
+    assert.equal("user err close gc", finalized(Close, true))
+    local Gc = class("Gc", Close, {__gc = note "user "})
+    assert.equal("user nil gc", finalized(Gc))
+    assert.equal("user err close user nil gc", finalized(Gc, true))
+  end)
+
+  it("finalizes also when the user's finalizer fails", function()
+    local Sub = class("Sub", native(), {__del = function() error("bad", 0) end})
+    local ok, err = pcall(function() local _s <close> = Sub() end)
+    assert.is_false(ok)
+    assert.equal("bad", err)
+    collectgarbage()
+    assert.same({"close", "gc"}, log)
+    warn("@off")
+    Sub()
+    collectgarbage()
+    assert.same({"close", "gc", "gc"}, log)
+  end)
+
+  it("closes by gc where there is no close", function()
+    local n = 0
+    local N = native {__native = {gc = function() n = n + 1 end}}
+    do local _n <close> = N() end
+    assert.equal(1, n)
+  end)
+
+  it("wants a __new that makes userdata with room for fields", function()
+    local Bare = class("Bare", {__native = {}})
+    refuses("object.__new(Bare): its instances are userdata",
+      function() Bare() end)
+    local Own = class("Own", (sealed()), {
+      __new = function(cls) return class.object.__new(cls) end})
+    assert.error_matches(Own, "object.__new%(Own%)")
+  end)
+
+  it("goes with one native base, not with two", function()
+    local A, B = native(), native()
+    refuses("class 'C': its instances can't be of two native kinds",
+      function() class("C", A, B) end)
+    refuses("two native kinds", function() class("C", A, {__native = {}}) end)
+    local C = class("C", class("A1", A), class("A2", A))
+    assert.equal("userdata", type(C()))
+    refuses("__native has to be a table",
+      function() class("C", {__native = true}) end)
+  end)
+
+  it("keeps its classes alive by instances, and no longer", function()
+    local gone = setmetatable({}, {__mode = "k"})
+    do
+      local s
+      do
+        local Sub = class("Sub", native())
+        gone[Sub], s = true, Sub()
+        s.cycle = s
+      end
+      collectgarbage()
+      assert.equal("Sub", s.__class.__name)
+    end
+    for _ = 1, 3 do collectgarbage() end
+    assert.is_nil(next(gone))
+    assert.same({"gc"}, log)
+  end)
+end)
+
+describe("the object model and coroutines", function()
+  -- Runs f in a coroutine and answers every yield with what it yielded + 1.
+  local function drive(f)
+    local co = coroutine.create(f)
+    local ok, value = coroutine.resume(co)
+    while ok and coroutine.status(co) ~= "dead" do
+      ok, value = coroutine.resume(co, value + 1)
+    end
+    return assert(ok and value, value)
+  end
+
+  local ask = coroutine.yield
+
+  it("yield in properties, items, constructors and calls", function()
+    local A = class("A", {
+      __new = function(cls, n)
+        local obj = class.object.__new(cls)
+        obj.new = ask(n)
+        return obj
+      end,
+      __init = function(self, n) self.init = ask(n + 10) end,
+      p = property(
+        function(self) return ask(self.init) end,
+        function(self, v) self.init = ask(v) end,
+        function(self) self.init = ask(100) end),
+      __getitem = function(_, key) return ask(key) end,
+      __setitem = function(self, key, value) self.init = ask(key + value) end,
+      __delitem = function(self, key) self.init = ask(-key) end,
+      __call = function(_, n) return ask(n) end,
+      __iter = function() return function(_, i) return ask(i) end, nil, 0 end,
+      method = function(_, n) return ask(n) end,
+      cm = class.classmethod(function(_, n) return ask(n) end),
+    })
+    local B = class("B", A)
+    function B:method(n) return super(B, self):method(n) + super(B, self).p end
+    local function get(f) return drive(function() return f(B(1)) end) end
+    assert.equal(2, get(function(b) return b.new end))
+    assert.equal(12, get(function(b) return b.init end))
+    assert.equal(13, get(function(b) return b.p end))
+    assert.equal(6, get(function(b) b.p = 5 return b.init end))
+    assert.equal(101, get(function(b) b.p = nil return b.init end))
+    assert.equal(8, get(function(b) return b[7] end))
+    assert.equal(10, get(function(b) b[7] = 2 return b.init end))
+    assert.equal(-6, get(function(b) b[7] = nil return b.init end))
+    assert.equal(4, get(function(b) return b(3) end))
+    assert.equal(4 + 13, get(function(b) return b:method(3) end))
+    assert.equal(4, get(function(b) return b:cm(3) end))
+    assert.equal(3, get(function(b)
+      for i in class.iter(b) do if i == 3 then return i end end
+    end))
+    assert.equal("init new", get(function(b) return keys(b.__dict) end))
+  end)
+
+  it("yield in plain constructors, metaclasses and on userdata", function()
+    local Plain = class("Plain", {__init = function(self, n)
+      self.x = ask(n)
+    end})
+    assert.equal(2, drive(function() return Plain(1).x end))
+    local Meta = class("Meta", class.type)
+    function Meta:__call(n) return super(Meta, self):__call(ask(n)) end
+    Meta.p = property(function() return ask(1) end,
+      function(cls, v) cls.q = ask(v) end)
+    local A = class("A", Plain, {__metaclass = Meta})
+    assert.equal(3, drive(function() return A(1).x end))
+    assert.equal(2, drive(function() return A.p end))
+    assert.equal(4, drive(function() A.p = 3 return A.q end))
+    local N = class("N", {
+      __native = {},
+      __new = function(cls)
+        return core.blank(class.metatable(cls)), ask(0)
+      end,
+      __init = function(self) self.x = ask(1) end,
+      p = property(function(self) return ask(self.x) end),
+    })
+    assert.equal(3, drive(function() return N().p end))
+  end)
+end)
+
+describe("the object model under the collector", function()
+  it("holds with collections at every step", function()
+    local pause, mul = collectgarbage("setpause", 0),
+      collectgarbage("setstepmul", 1000)
+    local made = 0
+    for round = 1, 20 do
+      local Meta = class("Meta", class.type)
+      function Meta:__call(...)
+        made = made + 1
+        return super(Meta, self):__call(...)
+      end
+      local A = class("A", {
+        __metaclass = Meta,
+        __init = function(self, n) self.n, self.__p = n, {n} end,
+        p = property(function(self) return self.__p[1] end),
+        __del = function() end,
+        __getitem = function(_, key) return key end,
+      })
+      local B = class("B", A, {q = round})
+      function B:m() return super(B, self).p + self.q end
+      for i = 1, 20 do
+        local b = B(i)
+        assert.equal(i + round, b:m())
+        assert.equal("k" .. i, b["k" .. i])
+        A.later = function() return i end
+        assert.equal(i, b:later())
+      end
+    end
+    collectgarbage("setpause", pause)
+    collectgarbage("setstepmul", mul)
+    assert.equal(400, made)
+  end)
+
+  it("gives back all it takes", function()
+    local function work()
+      for i = 1, 50 do
+        local A = class("A" .. i, {
+          __init = function(self) self.__x = 1 end,
+          p = property(function(self) return self.__x end),
+          c = class.classmethod(function(cls) return cls end),
+        })
+        local a = class("B", A)()
+        local _ = {a.p, a:c(), super(A, a).p, a.__dict.x}
+        a.__dict.p = 1
+      end
+      collectgarbage()
+      collectgarbage()
+      return collectgarbage("count")
+    end
+    work()
+    local before = work()
+    for _ = 1, 5 do work() end
+    assert.is_true(work() - before < 20, "memory grows")
   end)
 end)

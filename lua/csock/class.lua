@@ -248,6 +248,11 @@ end
 
 -- Flattening -----------------------------------------------------------------
 
+--- A function that passes on its arguments with the first one replaced.
+local function bind(f, obj)
+  return function(_, ...) return f(obj, ...) end
+end
+
 --- Enter one member of its order into the tables of a class.
 local function place(rec, name, value)
   local property, method = parts[value], wrapped[value]
@@ -255,15 +260,8 @@ local function place(rec, name, value)
   if property then
     attr = nil
   elseif method then
-    attr, member = method.func, method.func
-    if not method.static then
-      attr = rec.bound[member]
-      if not attr then
-        local cls = rec.class
-        attr = function(_, ...) return member(cls, ...) end
-        rec.bound[member] = attr
-      end
-    end
+    member = method.func
+    attr = method.static and member or bind(member, rec.class)
   end
   -- What a metaclass says of itself it does not say of its classes.
   if OWN[name] and rec.kin[Type] then attr = nil end
@@ -350,10 +348,9 @@ local function arm(rec)
   local making = (getitem or setitem or delitem) and (rec.making or {})
   if making then
     fill(making)
-    making[READY], making[MAKING] = mt, making
+    making[READY] = mt
   end
-  rec.making = making or nil
-  mt[READY], mt[MAKING] = making and mt or nil, rec.making
+  rec.making, mt[MAKING] = making or nil, making or nil
 end
 
 local write -- (class, key, value): below
@@ -395,7 +392,7 @@ local function define(rec, name, value)
   for _, other in ipairs(ALSO[name]) do
     if rec.dict[other] == nil or rec.derived[other] then
       rec.dict[other] = name == "__del" and value and once(value) or value
-      rec.derived[other] = value ~= nil or nil
+      rec.derived[other] = true
     end
   end
 end
@@ -521,7 +518,7 @@ local function make(meta, name, bases, dict)
     class = cls, name = name, bases = bases, meta = meta, mt = {},
     classmt = mt, scope = newscope(name), dict = {}, derived = {}, kin = {},
     attrs = {}, getters = {}, setters = {}, deleters = {}, members = {},
-    bound = weak(), subs = weak(), instances = weak(),
+    subs = weak(), instances = weak(),
     privacy = newprivacy(), classprivacy = newprivacy(),
   }
   rec.mro = linearize(cls, name, bases)
@@ -791,7 +788,6 @@ info[Object].sealed = {}
 for name in next, OWN do info[Type].attrs[name] = nil end
 for _, rec in ipairs {info[Object], info[Type]} do
   rec.meta = Type
-  info[Type].instances[rec.class] = true
   arm(rec)
   armclass(rec)
 end
@@ -872,10 +868,6 @@ local function newtail(rec, start, bound)
     members = gather(rec.mro, i + 1), start = start, class = rec.class,
     privacy = bound and rec.privacy or rec.classprivacy, bound = bound,
   }
-end
-
-local function bind(f, obj)
-  return function(_, ...) return f(obj, ...) end
 end
 
 --- Like a function found in a class, f gets what it is given; only the super
@@ -973,9 +965,7 @@ local function iter(value)
   elseif type(value) == "function" then
     return value
   end
-  local mt = debug.getmetatable(value)
-  checkarg(not cls and (type(value) == "table" or mt and mt.__pairs), 1,
-           "iter", "iterable", value)
+  checkarg(not cls and type(value) == "table", 1, "iter", "iterable", value)
   return pairs(value)
 end
 

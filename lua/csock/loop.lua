@@ -5,6 +5,7 @@
 
 local core = require "csock.core"
 local errors = require "csock.errors"
+local misuse = require "csock.misuse"
 
 local loop = {
   --- spawn(f, ...) -> task, with task:join([timeout]), task:cancel(),
@@ -21,11 +22,20 @@ local loop = {
   CancelledError = errors.CancelledError,
 }
 
+local function check_callable(f, n, name)
+  local meta = getmetatable(f)
+  if type(f) ~= "function" and not (meta and meta.__call) then
+    misuse("bad argument #%d to '%s' (function expected, got %s)", n, name,
+      type(f))
+  end
+end
+
 --- run(f, ...) -> what f returns: runs f(...) as the main task, and all tasks
 -- it spawns, until the main task ends; what is left then is cancelled.  Raises
 -- the main task's error; an argument error if f cannot be called; an error
 -- when it is called inside a task.
 function loop.run(f, ...)
+  check_callable(f, 1, "run")
   local _running <close> = core.loop.enter()
   local main = core.loop.spawn(f, ...)
   core.loop.finish(main)
@@ -35,6 +45,12 @@ end
 --- timeout(seconds, f, ...) -> what f returns; a wait inside f that goes beyond
 -- `seconds` from now raises csock.timeout, whatever it waits for.
 function loop.timeout(seconds, f, ...)
+  -- a NaN is neither; csrc/loop.c counts nanoseconds in 64 bits
+  if type(seconds) ~= "number" or seconds < 0 or not (seconds < 9.2e9) then
+    misuse("bad argument #1 to 'timeout' (seconds expected, got %s)",
+      tostring(seconds))
+  end
+  check_callable(f, 2, "timeout")
   local _scope <close> = core.loop.scope(seconds)
   return f(...)
 end

@@ -9,6 +9,7 @@ local class = require "csock.class"
 local core = require "csock.core"
 local errors = require "csock.errors"
 local loop = require "csock.loop"
+local misuse = require "csock.misuse"
 local socket = require "csock.socket".socket
 local BaseRequestHandler = require "csock.handler".BaseRequestHandler
 
@@ -47,8 +48,8 @@ end
 -- Can this make handlers: a class, something to call, or a plain table with
 -- `handle`?
 local function is_handler(cls)
-  return is_callable(cls) or
-    type(cls) == "table" and type(cls.handle) == "function"
+  return is_callable(cls) or type(cls) == "table" and
+    class.type(cls) == nil and type(cls.handle) == "function"
 end
 
 -- Calls finish() when handle() has ended, however it did.
@@ -60,8 +61,9 @@ local function run(cls, request, client_address, server)
   local make = makers[cls] or is_callable(cls) and cls or maker(cls)
   local handler = make(request, client_address, server)
   if handler == nil then return end
-  handler:setup()
-  if handler.finish == BaseRequestHandler.finish then -- which does nothing
+  if handler.setup then handler:setup() end
+  local finish = handler.finish
+  if finish == nil or finish == BaseRequestHandler.finish then -- no need
     return handler:handle()
   end
   local _finish <close> = setmetatable({handler = handler}, Finish)
@@ -155,8 +157,8 @@ handle_signals (true), drain_timeout (5 seconds).]],
   drain_timeout = 5,
   __init = function(self, server_address, RequestHandlerClass)
     if not is_handler(RequestHandlerClass) then
-      error("bad argument #2 to '" .. self.__class.__name ..
-        "' (request handler class expected)", 2)
+      misuse("bad argument #2 to '%s' (request handler class expected)",
+        self.__class.__name)
     end
     self.server_address = server_address
     self.RequestHandlerClass = RequestHandlerClass
@@ -191,7 +193,7 @@ end
 -- `drain_timeout` seconds to end, then they are cancelled.  After SIGINT or
 -- SIGTERM the server is closed.  Outside of tasks it runs the loop itself.
 function BaseServer:serve_forever(poll_interval)
-  if self._serving then error("the server serves already", 2) end
+  if self._serving then misuse "the server serves already" end
   poll_interval = poll_interval or 0.5
   if loop.current() then return serve(self, poll_interval) end
   loop.run(serve, self, poll_interval)

@@ -7,6 +7,7 @@
 local class = require "csock.class"
 local core = require "csock.core"
 local errors = require "csock.errors"
+local misuse = require "csock.misuse"
 
 local constants = core.constants
 
@@ -43,9 +44,11 @@ local body = {
     local name = self.__class.__name
     if name == "socket" then name = "csock.socket" end
     if self.closed then return "<" .. name .. " [closed]>" end
+    local family = name_of("AF_", self.family)
+    local type = name_of("SOCK_", self.type)
     return ("<%s fd=%d, family=%s, type=%s, proto=%d%s%s>"):format(
-      name, self:fileno(), name_of("AF_", self.family), name_of("SOCK_", self.type),
-      self.proto, shown("laddr", self.getsockname, self),
+      name, self:fileno(), family, type, self.proto,
+      shown("laddr", self.getsockname, self),
       shown("raddr", self.getpeername, self))
   end,
 }
@@ -78,16 +81,16 @@ end
 -- its `errors` has one for each address.  (Python's socket.create_connection)
 function exports.create_connection(address, timeout, source)
   if type(address) ~= "table" and type(address) ~= "userdata" then
-    error("bad argument #1 to 'create_connection' ({host, port} expected)", 2)
+    misuse("bad argument #1 to 'create_connection' ({host, port} expected)")
   end
   local port = address[2]
-  if math.type(port) and not (port == port // 1 and port >= 0 and
+  if math.type(port) and not (math.tointeger(port) and port >= 0 and
     port <= 65535) then
-    error("bad argument #1 to 'create_connection' (address: port must be " ..
-      "0-65535)", 2)
+    misuse("bad argument #1 to 'create_connection' (address: port must be " ..
+      "0-65535)")
   end
   if timeout ~= nil and not (type(timeout) == "number" and timeout >= 0) then
-    error("bad argument #2 to 'create_connection' (seconds expected)", 2)
+    misuse("bad argument #2 to 'create_connection' (seconds expected)")
   end
   local failures = {}
   local infos = core.getaddrinfo(address[1], address[2], 0,
