@@ -172,7 +172,16 @@ describe("a handler class", function()
     assert.are.equal(0, #failures)
   end)
 
-  it("may use Lua's super in its finish", function()
+  it("may do it all in its constructor", function()
+    local Handler = class("Handler", {
+      __init = function(_, sock) sock:sendall "constructor" end,
+    })
+    local answer, failures = request(Handler)
+    assert.are.equal("constructor", answer)
+    assert.are.equal(0, #failures)
+  end)
+
+  it("may extend the finish of its base", function()
     local log = {}
     local Base = class("Base", BaseRequestHandler, {
       finish = function() log[#log + 1] = "base" end,
@@ -360,9 +369,6 @@ describe("what is no handler", function()
   it("is refused by name at once: a string", function() refused "Handler" end)
   it("is refused by name at once: a boolean", function() refused(true) end)
   it("is refused by name at once: an empty table", function() refused {} end)
-  it("is refused by name at once: an instance", function()
-    refused(BaseRequestHandler())
-  end)
 end)
 
 -- Errors ------------------------------------------------------------------

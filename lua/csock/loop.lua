@@ -45,8 +45,8 @@ end
 --- timeout(seconds, f, ...) -> what f returns; a wait inside f that goes beyond
 -- `seconds` from now raises csock.timeout, whatever it waits for.
 function loop.timeout(seconds, f, ...)
-  -- a NaN is neither; csrc/loop.c counts nanoseconds in 64 bits
-  if type(seconds) ~= "number" or seconds < 0 or not (seconds < 9.2e9) then
+  if type(seconds) ~= "number" or seconds ~= seconds or seconds < 0 or
+    seconds >= 9.2e9 then -- csrc/loop.c counts nanoseconds in 64 bits
     misuse("bad argument #1 to 'timeout' (seconds expected, got %s)",
       tostring(seconds))
   end
