@@ -34,6 +34,25 @@
 #define IPPORT_USERRESERVED IPPORT_USERRESERVED
 #endif
 #if defined(__linux__)
+#define CAN_RAW_FILTER             CAN_RAW_FILTER
+#define CAN_RAW_LOOPBACK           CAN_RAW_LOOPBACK
+#define CAN_RAW_RECV_OWN_MSGS      CAN_RAW_RECV_OWN_MSGS
+#define CAN_RAW_FD_FRAMES          CAN_RAW_FD_FRAMES
+#define CAN_RAW_JOIN_FILTERS       CAN_RAW_JOIN_FILTERS
+#define J1939_EE_INFO_NONE         J1939_EE_INFO_NONE
+#define J1939_EE_INFO_TX_ABORT     J1939_EE_INFO_TX_ABORT
+#define J1939_NLA_BYTES_ACKED      J1939_NLA_BYTES_ACKED
+#define J1939_NLA_PAD              J1939_NLA_PAD
+#define SCM_J1939_DEST_ADDR        SCM_J1939_DEST_ADDR
+#define SCM_J1939_DEST_NAME        SCM_J1939_DEST_NAME
+#define SCM_J1939_ERRQUEUE         SCM_J1939_ERRQUEUE
+#define SCM_J1939_PRIO             SCM_J1939_PRIO
+#define SO_J1939_ERRQUEUE          SO_J1939_ERRQUEUE
+#define SO_J1939_FILTER            SO_J1939_FILTER
+#define SO_J1939_PROMISC           SO_J1939_PROMISC
+#define SO_J1939_SEND_PRIO         SO_J1939_SEND_PRIO
+#define TIPC_CLUSTER_SCOPE         TIPC_CLUSTER_SCOPE
+#define TIPC_NODE_SCOPE            TIPC_NODE_SCOPE
 #define CAN_BCM_TX_SETUP           TX_SETUP
 #define CAN_BCM_TX_DELETE          TX_DELETE
 #define CAN_BCM_TX_READ            TX_READ
@@ -58,6 +77,22 @@
 #define CAN_BCM_TX_RESET_MULTI_IDX TX_RESET_MULTI_IDX
 #define CAN_BCM_RX_RTR_FRAME       RX_RTR_FRAME
 #define CAN_BCM_CAN_FD_FRAME       CAN_FD_FRAME
+/* numbers of the kernel's interface that the C library's headers may lack */
+#ifndef ALG_OP_SIGN
+#define ALG_OP_SIGN 2
+#endif
+#ifndef ALG_OP_VERIFY
+#define ALG_OP_VERIFY 3
+#endif
+#ifndef ALG_SET_PUBKEY
+#define ALG_SET_PUBKEY 6
+#endif
+#ifndef UDPLITE_SEND_CSCOV
+#define UDPLITE_SEND_CSCOV 10
+#endif
+#ifndef UDPLITE_RECV_CSCOV
+#define UDPLITE_RECV_CSCOV 11
+#endif
 #endif
 
 typedef struct Constant {

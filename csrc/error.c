@@ -16,16 +16,31 @@
 #include "error.h"
 
 /* registry key of the table of metatables: by errno, and "name",
-** "cancelled", "default" */
+** "cancelled", "default"; and
+** "here", the directory of csock's Lua files */
 static const char classes = 'e';
 
-/* The position of the innermost Lua function, as luaL_where, but also through
-** C functions in between (a property's dispatcher, pcall). */
+/* Is the function part of csock, its source in the directory that Lua has
+** registered? */
+static int is_ours(lua_State *L, const lua_Debug *ar) {
+  size_t len;
+  const char *here;
+  int ours;
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &classes);
+  lua_getfield(L, -1, "here");
+  here = lua_tolstring(L, -1, &len);
+  ours = here != NULL && strncmp(ar->source, here, len) == 0;
+  lua_pop(L, 2);
+  return ours;
+}
+
+/* The position of the innermost Lua function that is not csock's: like
+** luaL_where, but through what csock puts in between. */
 static void push_where(lua_State *L) {
   lua_Debug ar;
-  for (int level = 1; level < 8 && lua_getstack(L, level, &ar); level++) {
+  for (int level = 1; lua_getstack(L, level, &ar); level++) {
     lua_getinfo(L, "Sl", &ar);
-    if (ar.currentline > 0) {
+    if (ar.currentline > 0 && !is_ours(L, &ar)) {
       lua_pushfstring(L, "%s:%d: ", ar.short_src, ar.currentline);
       return;
     }
@@ -229,7 +244,8 @@ void cs_runhooks(lua_State *L) {
 }
 
 /* core.seterrors(t): the metatables of errors, by errno, and for
-** "name", "cancelled", "default". */
+** "name", "cancelled", "default"; and `here`, how the sources of csock's own
+** functions begin. */
 static int error_seterrors(lua_State *L) {
   luaL_checktype(L, 1, LUA_TTABLE);
   lua_settop(L, 1);

@@ -126,7 +126,7 @@ static int set(lua_State *L, int fd, int level, int number, int codec,
     size_t len;
     const char *s = lua_tolstring(L, arg, &len);
     if (s == NULL) return cs_typeerror(L, arg, "string");
-    if (len >= MAXSTRING) return cs_argerror(L, arg, "too long");
+    if (len > INT_MAX) return cs_argerror(L, arg, "too long");
     return setsockopt(fd, level, number, s, (socklen_t)len) < 0 ? -errno : 0;
   }
   if (codec == CS_BOOL && !lua_isinteger(L, arg))
@@ -161,7 +161,7 @@ static const cs_Option *find(int level, int number) {
 ** string; without a length the value of an option in the table is what its
 ** property gives, but for switches, which are integers as in Python. */
 int cs_getsockopt(lua_State *L, int fd) {
-  int level = to_int(L, 2), number = to_int(L, 3);
+  int level = cs_checkint(L, 2), number = cs_checkint(L, 3);
   lua_Integer length = luaL_optinteger(L, 4, 0);
   luaL_argcheck(L, length >= 0 && length <= MAXSTRING, 4,
                 "buffer length must be 0-1024");
@@ -172,10 +172,10 @@ int cs_getsockopt(lua_State *L, int fd) {
 /* (self, level, number, value): an integer or boolean, or bytes; or, for an
 ** option in the table, what its property takes; nil and a length for NULL. */
 int cs_setsockopt(lua_State *L, int fd) {
-  int level = to_int(L, 2), number = to_int(L, 3);
+  int level = cs_checkint(L, 2), number = cs_checkint(L, 3);
   const cs_Option *o;
   if (lua_isnoneornil(L, 4)) {
-    int length = to_int(L, 5);
+    int length = cs_checkint(L, 5);
     luaL_argcheck(L, length >= 0, 5, "length cannot be negative");
     if (setsockopt(fd, level, number, NULL, (socklen_t)length) < 0)
       return -errno;

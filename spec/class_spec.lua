@@ -299,6 +299,21 @@ describe("an instance", function()
     assert.error_matches(function() a[nil] = 1 end, "index is nil")
   end)
 
+  it("does not mind its metamethods being called by hand", function()
+    local A = class("A", {x = 1, p = property(function(v) return v end)})
+    local mt = class.metatable(A)
+    assert.is_nil(mt.__index())
+    assert.equal(1, mt.__index(nil, "x", "extra"))
+    assert.equal(5, mt.__index(5, "p"))
+    assert.is_nil(mt.__index(5, "y"))
+    assert.is_nil(mt.__index(io.stdout, "y"))
+    assert.equal("v", mt.__index({y = "v"}, "y") or "v")
+    assert.has_error(function() mt.__newindex(5, "y", 1) end)
+    assert.has_no_error(function() mt.__newindex() end)
+    assert.has_error(function() getmetatable(A).__call() end)
+    assert.is_nil(getmetatable(A).__index(5, "y", "extra"))
+  end)
+
   describe("'s __dict", function()
     it("is a live view of its fields", function()
       local a = class("A", {x = 0, m = function() end})()
@@ -693,6 +708,8 @@ describe("inheritance", function()
     assert.is_true(issubclass(A, A))
     assert.is_false(issubclass(A, B))
     assert.is_true(issubclass(A, {Other, class.object}))
+    assert.is_true(isinstance(b, A, Other, 1))
+    assert.is_true(issubclass(B, A, Other, 1))
   end)
 
   it("has no instances among other values", function()
@@ -711,6 +728,7 @@ describe("inheritance", function()
 
   it("refuses to compare with what is no class", function()
     local A = class("A")
+    refuses("bad argument #1 to 'isinstance'", function() isinstance() end)
     refuses("bad argument #2 to 'isinstance'",
       function() isinstance(A(), 5) end)
     refuses("bad argument #2 to 'isinstance'", function() isinstance(A()) end)
@@ -1201,6 +1219,12 @@ describe("a special member", function()
     for i = 1, 200 do many[i] = i end
     assert.equal(200, A(table.unpack(many)).n)
     assert.equal(200, A(table.unpack(many)).last)
+    A.__new = function(cls, ...)
+      assert.equal(5000, select("#", ...))
+      return class.object.__new(cls)
+    end
+    for i = 1, 5000 do many[i] = i end
+    assert.equal(5000, A(table.unpack(many)).last)
     assert.is_nil(class("B")(1, 2, 3).n)
   end)
 
@@ -1603,6 +1627,10 @@ describe("items", function()
     assert.equal(1, rawget(del, "x"))
     del.y = nil
     assert.same({"y"}, got)
+    del.x = nil
+    assert.same({"y"}, got)
+    del.x = nil
+    assert.same({"x"}, got)
   end)
 
   it("do not reach private names, nor these items", function()
@@ -2242,6 +2270,22 @@ describe("a native class", function()
     local Own = class("Own", (sealed()), {
       __new = function(cls) return class.object.__new(cls) end})
     assert.error_matches(Own, "object.__new%(Own%)")
+  end)
+
+  it("refuses fields where a userdata has no room for them", function()
+    local Sub = class("Sub", (native {__native = {}}), {
+      __new = function(cls)
+        local file = io.tmpfile()
+        file:close()
+        return debug.setmetatable(file, class.metatable(cls))
+      end,
+    })
+    local s = Sub()
+    assert.is_nil(s.x)
+    s.x = nil
+    refuses("an instance of Sub has no room for fields", function() s.x = 1 end)
+    refuses("an instance of Sub has no room", function() s.x = 1 end)
+    assert.equal("", keys(s.__dict))
   end)
 
   it("goes with one native base, not with two", function()

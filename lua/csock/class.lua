@@ -103,6 +103,13 @@ local function checkarg(ok, n, func, expected, value)
   end
 end
 
+--- The record of the class that is the first argument of a function.
+local function record(cls, func)
+  local rec = info[cls]
+  checkarg(rec, 1, func, "class", cls)
+  return rec
+end
+
 local function callable(value)
   if type(value) == "function" then return true end
   local meta = debug.getmetatable(value)
@@ -564,7 +571,7 @@ local function checkhead(func, n, name, bases, isflat)
   checkarg(type(name) == "string", n, func, "string", name)
   for i = 1, bases.n or #bases do
     local at, base = isflat and n + i or n + 1, bases[i]
-    checkarg(base ~= nil and info[base], at, func, "class", base)
+    checkarg(info[base], at, func, "class", base)
     if seen[base] then
       fail("bad argument #%d to '%s' (duplicate base class '%s')", at, func,
            info[base].name)
@@ -624,8 +631,7 @@ end
 --- object.__new(cls) -> a bare instance. Within the call of a class that has
 -- item hooks it is still in the making, so that __new too may set fields.
 local function object_new(cls)
-  local rec = cls ~= nil and info[cls]
-  checkarg(rec, 1, "__new", "class", cls)
+  local rec = record(cls, "__new")
   if rec.native then
     fail("object.__new(%s): its instances are userdata, made by a __new of "
          .. "its own", rec.name)
@@ -732,8 +738,7 @@ Object = make(nil, "object", {}, {
 
 --- type.__new(metaclass, name, bases, dict) -> class
 local function type_new(mcs, name, bases, dict)
-  checkarg(mcs ~= nil and info[mcs] and info[mcs].kin[Type], 1, "__new",
-           "metaclass", mcs)
+  checkarg(info[mcs] and info[mcs].kin[Type], 1, "__new", "metaclass", mcs)
   checkarg(type(bases) == "table" and not classof(bases), 3, "__new",
            "list of classes", bases)
   checkarg(dict == nil or type(dict) == "table", 4, "__new", "table", dict)
@@ -745,12 +750,6 @@ local function type_new(mcs, name, bases, dict)
     return new(meta, name, bases, dict)
   end
   return make(meta, name, bases[1] and bases or {Object}, dict or {})
-end
-
-local function record(cls, func)
-  local rec = cls ~= nil and info[cls]
-  checkarg(rec, 1, func, "class", cls)
-  return rec
 end
 
 Type = make(nil, "type", {Object}, {
@@ -801,7 +800,7 @@ local function builtin(name, body)
 end
 
 local function partof(self, func)
-  checkarg(self ~= nil and parts[self], 1, func, "property", self)
+  checkarg(parts[self], 1, func, "property", self)
   return parts[self]
 end
 
@@ -923,8 +922,7 @@ end
 -- come after `cls` in the order of the object's class. A method it answers
 -- with gets the object itself in place of its first argument.
 local function newsuper(cls, obj)
-  local from = cls ~= nil and info[cls]
-  checkarg(from, 1, "super", "class", cls)
+  local from = record(cls, "super")
   local rec, bound = info[obj], false
   if not (rec and rec.kin[cls]) then
     rec, bound = info[classof(obj)], true

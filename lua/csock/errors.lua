@@ -81,6 +81,7 @@ derive("CancelledError", Exception, "The task was cancelled.")
 
 do
   local metatables = {
+    here = debug.getinfo(1, "S").source:match "^(.*)errors%.lua$",
     default = class.metatable(OSError),
     name = class.metatable(errors.gaierror),
     cancelled = class.metatable(errors.CancelledError),

@@ -64,10 +64,11 @@ local function run(cls, request, client_address, server)
   if handler.setup then handler:setup() end
   local finish = handler.finish
   if finish == nil or finish == BaseRequestHandler.finish then -- no need
-    return handler:handle()
+    if handler.handle then handler:handle() end
+    return
   end
   local _finish <close> = setmetatable({handler = handler}, Finish)
-  handler:handle()
+  if handler.handle then handler:handle() end
 end
 
 --
@@ -177,9 +178,9 @@ local function serve(self, poll_interval)
     poll_interval = nil -- nothing to wake up for
   end
   while not self._shutdown_request do
-    if self:_wait(poll_interval) and not self._shutdown_request then
-      self:_handle_request_noblock()
-    end
+    local ready = self:_wait(poll_interval)
+    if self._shutdown_request then break end
+    if ready then self:_handle_request_noblock() end
     self:service_actions()
   end
   self._serving = false
