@@ -43,7 +43,7 @@ end
 
 -- Sizes of payloads for streams.
 local function sizes()
-  local large = helper.slow and 100000 or 2000000
+  local large = helper.slow and 200000 or 2000000
   return {0, 1, math.random(2, 1000), math.random(1001, 100000),
     math.random(100001, large)}
 end
@@ -101,6 +101,7 @@ class Turn(socketserver.BaseRequestHandler):
 
 class Server(getattr(socketserver, sys.argv[1])):
     daemon_threads = True
+    request_queue_size = 100
 
 if ":" in sys.argv[2]:
     Server.address_family = socket.AF_INET6

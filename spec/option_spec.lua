@@ -486,11 +486,15 @@ describe("an option of a listener", function()
   end)
 
   it("keeps IPv4 out when it is for IPv6 only", function()
-    local six <close> = tcp6()
-    six.ipv6only = true
-    six:bind {"::", 0}
-    six:listen()
-    local four <close> = tcp()
-    assert.is_true(four:bind {"0.0.0.0", six:getsockname().port})
+    local ok
+    for _ = 1, 20 do                    -- a port may be somebody else's
+      local six <close> = tcp6()
+      six.ipv6only = true
+      six:bind {"::", 0}
+      six:listen()
+      local four <close> = tcp()
+      ok = ok or pcall(four.bind, four, {"0.0.0.0", six:getsockname().port})
+    end
+    assert.is_true(ok)
   end)
 end)

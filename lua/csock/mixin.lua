@@ -91,10 +91,14 @@ function ThreadingMixIn:drain(timeout)
   end
 end
 
---- server_close(): close the listening socket, and drain() for drain_timeout.
+--- server_close(): close the listening socket, and drain() for drain_timeout;
+-- not in a request, which would wait for its like: serve_forever drains anyway.
 function ThreadingMixIn:server_close()
   class.super(ThreadingMixIn, self):server_close()
-  self:drain(self.drain_timeout)
+  local me = loop.current()
+  if not (me and self._requests and self._requests[me]) then
+    self:drain(self.drain_timeout)
+  end
 end
 
 return mixin

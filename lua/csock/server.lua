@@ -183,7 +183,6 @@ local function serve(self, poll_interval)
     if ready then self:_handle_request_noblock() end
     self:service_actions()
   end
-  self._serving = false
   self:drain(self.drain_timeout)
   if self._signalled then self:server_close() end
 end
