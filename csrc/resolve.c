@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <lauxlib.h>
 #include <netdb.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -79,6 +80,21 @@ static const char *opt_name(lua_State *L, int arg) {
   return name;
 }
 
+/* The port or service at index 2.  A number that is no port is refused: the
+** resolver would cut it to 16 bits and say nothing. */
+static const char *check_port(lua_State *L) {
+  const char *port;
+  if (lua_type(L, 2) == LUA_TNUMBER) {
+    lua_pushinteger(L, luaL_checkinteger(L, 2)); /* "80", not "80.0" */
+    lua_replace(L, 2);
+  }
+  port = opt_name(L, 2);
+  if (port != NULL && strspn(port, "-0123456789") == strlen(port) &&
+      (*port == '-' || strtoul(port, NULL, 10) > 65535))
+    luaL_argerror(L, 2, "port must be 0-65535");
+  return port;
+}
+
 static void push_info(lua_State *L, const struct addrinfo *ai) {
   cs_Address a;
   memset(&a, 0, sizeof a);
@@ -111,13 +127,7 @@ static int resolve_getaddrinfo(lua_State *L) {
   hints.ai_socktype = cs_optint(L, 4, 0);
   hints.ai_protocol = cs_optint(L, 5, 0);
   hints.ai_flags = cs_optint(L, 6, 0);
-  if (lua_type(L, 2) == LUA_TNUMBER) { /* the resolver would cut it */
-    lua_Integer number = luaL_checkinteger(L, 2);
-    luaL_argcheck(L, number >= 0 && number <= 65535, 2, "port must be 0-65535");
-    lua_pushinteger(L, number);
-    lua_replace(L, 2);
-  }
-  port = opt_name(L, 2);
+  port = check_port(L);
   lua_settop(L, 6);
   box = new_box(L);
   err = getaddrinfo(host, port, &hints, box);
