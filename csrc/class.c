@@ -29,7 +29,7 @@ enum {
   MT_MAKES      /* in a class's own metatable: its instances' metatable */
 };
 
-/* Upvalues of an __index, of an __newindex, of the two constructors */
+/* Upvalues: of an __index, of an __newindex, of the two constructors */
 enum { IX_ATTRS = 1, IX_GETTERS, IX_PRIVACY, IX_GETITEM, IX_FIELDS };
 enum {
   NX_ATTRS = 1,
@@ -53,7 +53,9 @@ enum {
   PR_TRACE        /* trace(object, function) -> scope or nil, for the others */
 };
 
-enum { ROOM_SAMPLES = 4, ROOM_MAX = 16 };
+/* How many instances are counted to learn their room, the most it may be; how
+   many names an __newindex comes to know */
+enum { ROOM_SAMPLES = 4, ROOM_MAX = 16, NAMES_MAX = 64 };
 
 /* {=====  Names  ===== */
 
@@ -330,113 +332,6 @@ static int object_newindex(lua_State *L) {
   return 0;
 }
 
-/* }{=====  Making  ===== */
-
-/* Give the object at 1 the metatable kept at `place` of its own, if any. */
-static void become(lua_State *L, int place) {
-  lua_getmetatable(L, 1);
-  if (lua_rawgeti(L, -1, place) == LUA_TTABLE)
-    lua_setmetatable(L, 1);
-  else
-    lua_pop(L, 1);
-  lua_pop(L, 1);
-}
-
-/* How many fields an instance comes to have is learnt from the first few, so
-   that the others get their room at once instead of growing into it. */
-static void learnroom(lua_State *L) {
-  lua_Integer room = 0, samples = lua_tointeger(L, UP(MAKE_SAMPLES));
-  lua_settop(L, 1);
-  lua_pushnil(L);
-  while (room < ROOM_MAX && lua_next(L, 1)) {
-    lua_pop(L, 1);
-    room++;
-  }
-  if (room > lua_tointeger(L, UP(MAKE_ROOM))) {
-    lua_pushinteger(L, room);
-    lua_replace(L, UP(MAKE_ROOM));
-  }
-  lua_pushinteger(L, samples - 1);
-  lua_replace(L, UP(MAKE_SAMPLES));
-}
-
-static int maker_made(lua_State *L, int status, lua_KContext k) {
-  (void)status;
-  (void)k;
-  if (!lua_isnil(L, UP(MAKE_READY))) {
-    lua_pushvalue(L, UP(MAKE_READY));
-    lua_setmetatable(L, 1);
-  }
-  if (lua_tointeger(L, UP(MAKE_SAMPLES)) > 0) learnroom(L);
-  lua_settop(L, 1);
-  return 1;
-}
-
-/* cls(...) -> instance, where neither __new nor the metaclass's __call is the
-   user's: a table, its metatable, its __init. */
-static int maker_call(lua_State *L) {
-  int n = lua_gettop(L);
-  luaL_checkany(L, 1);
-  lua_createtable(L, 0, (int)lua_tointeger(L, UP(MAKE_ROOM)));
-  lua_pushvalue(L, UP(MAKE_MT));
-  lua_setmetatable(L, -2);
-  lua_replace(L, 1);
-  if (lua_isnil(L, UP(MAKE_INIT))) return maker_made(L, LUA_OK, 0);
-  lua_pushvalue(L, UP(MAKE_INIT));
-  lua_pushvalue(L, 1);
-  lua_rotate(L, 2, 2);
-  lua_callk(L, n, 0, 0, maker_made);
-  return maker_made(L, LUA_OK, 0);
-}
-
-static int builder_made(lua_State *L, int status, lua_KContext k) {
-  (void)status;
-  (void)k;
-  become(L, MT_READY);
-  lua_settop(L, 1);
-  return 1;
-}
-
-/* __new has answered: if with an instance of the class, __init is due. */
-static int builder_new(lua_State *L, int status, lua_KContext k) {
-  int n = (int)k;
-  (void)status;
-  if (!lua_getmetatable(L, n + 1)) return 1;
-  lua_pushnil(L);
-  if (lua_rawgeti(L, n + 2, MT_KIN) == LUA_TTABLE) {
-    lua_pushvalue(L, 1);
-    lua_rawget(L, -2);
-    lua_replace(L, n + 3);
-  }
-  lua_settop(L, n + 3);
-  if (lua_isnil(L, n + 3)) {
-    lua_settop(L, n + 1);
-    return 1;
-  }
-  lua_pushvalue(L, n + 1);
-  lua_replace(L, 1);
-  if (lua_rawgeti(L, n + 2, MT_INIT) == LUA_TNIL)
-    return builder_made(L, LUA_OK, 0);
-  become(L, MT_MAKING);
-  lua_replace(L, n + 1);
-  lua_settop(L, n + 1);
-  lua_pushvalue(L, 1);
-  lua_rotate(L, 2, 2);
-  lua_callk(L, n, 0, 0, builder_made);
-  return builder_made(L, LUA_OK, 0);
-}
-
-/* cls(...) -> whatever __new answers, after __init if it is an instance. */
-static int builder_call(lua_State *L) {
-  int i, n = lua_gettop(L);
-  luaL_checkany(L, 1);
-  luaL_checkstack(L, n + 8, "too many arguments");
-  lua_pushvalue(L, UP(BUILD_NEW));
-  for (i = 1; i <= n; i++) lua_pushvalue(L, i);
-  lua_callk(L, n, 1, n, builder_new);
-  return builder_new(L, LUA_OK, n);
-}
-
 /* }{=====  Asking  ===== */
 
 /* Push the metatable of a class's instances, if a class is at `arg`. */
@@ -572,6 +467,104 @@ static int class_blank(lua_State *L) {
   return 1;
 }
 
+/* }{=====  Making  ===== */
+
+/* Give the object at 1 the metatable kept at `place` of its own, if any. */
+static void become(lua_State *L, int place) {
+  lua_getmetatable(L, 1);
+  if (lua_rawgeti(L, -1, place) == LUA_TTABLE)
+    lua_setmetatable(L, 1);
+  else
+    lua_pop(L, 1);
+  lua_pop(L, 1);
+}
+
+/* How many fields an instance comes to have is learnt from the first few, so
+   that the others get their room at once instead of growing into it. */
+static void learnroom(lua_State *L) {
+  lua_Integer room = 0, samples = lua_tointeger(L, UP(MAKE_SAMPLES));
+  lua_settop(L, 1);
+  lua_pushnil(L);
+  while (room < ROOM_MAX && lua_next(L, 1)) {
+    lua_pop(L, 1);
+    room++;
+  }
+  if (room > lua_tointeger(L, UP(MAKE_ROOM))) {
+    lua_pushinteger(L, room);
+    lua_replace(L, UP(MAKE_ROOM));
+  }
+  lua_pushinteger(L, samples - 1);
+  lua_replace(L, UP(MAKE_SAMPLES));
+}
+
+static int maker_made(lua_State *L, int status, lua_KContext k) {
+  (void)status;
+  (void)k;
+  if (!lua_isnil(L, UP(MAKE_READY))) {
+    lua_pushvalue(L, UP(MAKE_READY));
+    lua_setmetatable(L, 1);
+  }
+  if (lua_tointeger(L, UP(MAKE_SAMPLES)) > 0) learnroom(L);
+  lua_settop(L, 1);
+  return 1;
+}
+
+/* cls(...) -> instance, where neither __new nor the metaclass's __call is the
+   user's: a table, its metatable, its __init. */
+static int maker_call(lua_State *L) {
+  int n = lua_gettop(L);
+  luaL_checkany(L, 1);
+  lua_createtable(L, 0, (int)lua_tointeger(L, UP(MAKE_ROOM)));
+  lua_pushvalue(L, UP(MAKE_MT));
+  lua_setmetatable(L, -2);
+  lua_replace(L, 1);
+  if (lua_isnil(L, UP(MAKE_INIT))) return maker_made(L, LUA_OK, 0);
+  lua_pushvalue(L, UP(MAKE_INIT));
+  lua_pushvalue(L, 1);
+  lua_rotate(L, 2, 2); /* instance, __init, instance, arguments */
+  lua_callk(L, n, 0, 0, maker_made);
+  return maker_made(L, LUA_OK, 0);
+}
+
+static int builder_made(lua_State *L, int status, lua_KContext k) {
+  (void)status;
+  (void)k;
+  become(L, MT_READY);
+  lua_settop(L, 1);
+  return 1;
+}
+
+/* __new has answered: if with an instance of the class, __init is due. The
+   stack has the arguments, of which the first is the class, and the answer. */
+static int builder_new(lua_State *L, int status, lua_KContext k) {
+  int n = (int)k;
+  int isours = pushkin(L, n + 1) && inkin(L, 1);
+  (void)status;
+  lua_settop(L, n + 1);
+  if (!isours) return 1;
+  lua_replace(L, 1); /* the instance stands where the class stood */
+  become(L, MT_MAKING);
+  lua_getmetatable(L, 1);
+  if (lua_rawgeti(L, -1, MT_INIT) == LUA_TNIL)
+    return builder_made(L, LUA_OK, 0);
+  lua_remove(L, -2);
+  lua_pushvalue(L, 1);
+  lua_rotate(L, 2, 2); /* instance, __init, instance, arguments */
+  lua_callk(L, n, 0, 0, builder_made);
+  return builder_made(L, LUA_OK, 0);
+}
+
+/* cls(...) -> whatever __new answers, after __init if it is an instance. */
+static int builder_call(lua_State *L) {
+  int i, n = lua_gettop(L);
+  luaL_checkany(L, 1);
+  luaL_checkstack(L, n + 8, "too many arguments");
+  lua_pushvalue(L, UP(BUILD_NEW));
+  for (i = 1; i <= n; i++) lua_pushvalue(L, i);
+  lua_callk(L, n, 1, n, builder_new);
+  return builder_new(L, LUA_OK, n);
+}
+
 /* }{=====  The door  ===== */
 
 /* Close `f` over exactly `n` arguments, nil for those not given. */
@@ -593,7 +586,7 @@ static int class_newindexer(lua_State *L) {
 static int class_newwriter(lua_State *L) {
   lua_settop(L, NX_DELITEM);
   lua_newtable(L);
-  lua_pushinteger(L, 64);
+  lua_pushinteger(L, NAMES_MAX);
   return closure(L, object_newindex, NX_LEFT);
 }
 

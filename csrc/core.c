@@ -1,6 +1,5 @@
 /* core: the door.  luaopen_csock_core is a list of openers and nothing else;
-*each
-** adds to the table `core`, which is on top of the stack. */
+** each adds to the table `core`, which is on top of the stack. */
 
 #include <lauxlib.h>
 #include <lua.h>

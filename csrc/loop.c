@@ -80,7 +80,7 @@ void cs_closesource(cs_Loop *loop, cs_Source *s) {
   int fd = s->fd;
   s->fd = -1;
   if (s->watched) {
-    loop->slots[fd].source = NULL;
+    if (loop->slots[fd].source == s) loop->slots[fd].source = NULL;
     s->watched = 0;
     if (!loop->poller.ops->persistent)
       loop->poller.ops->forget(&loop->poller, fd);

@@ -1,7 +1,6 @@
 /* process: a watch on signals is a pipe that the handler writes to, read
-*through
-** the driver like any descriptor.  It says that a signal came, and nothing else
-** happens: no Lua code ever runs in a handler.
+** through the driver like any descriptor.  It says that a signal came, and
+** nothing else happens: no Lua code ever runs in a handler.
 ** Invariant: signals are watched exactly while the pipe is open. */
 
 #include <errno.h>
@@ -100,21 +99,6 @@ static int process_alarm(lua_State *L) {
   return 1;
 }
 
-/* getpid() -> the number of this process. */
-static int process_getpid(lua_State *L) {
-  lua_pushinteger(L, (lua_Integer)getpid());
-  return 1;
-}
-
-/* kill(pid, signo) -> true. (kill(2)) */
-static int process_kill(lua_State *L) {
-  pid_t pid = (pid_t)luaL_checkinteger(L, 1);
-  int signo = (int)luaL_checkinteger(L, 2);
-  if (kill(pid, signo) < 0) return cs_fail(L, 0, errno, "kill", 0);
-  lua_pushboolean(L, 1);
-  return 1;
-}
-
 static const luaL_Reg watch_meta[] = {
     {"__close", watch_close},
     {"__gc", watch_close},
@@ -129,8 +113,6 @@ static const luaL_Reg watch_methods[] = {
 
 static const luaL_Reg process_funcs[] = {
     {"alarm", process_alarm},
-    {"getpid", process_getpid},
-    {"kill", process_kill},
     {"signals", process_signals},
     {NULL, NULL},
 };

@@ -1,7 +1,6 @@
 /* transfer: data through a socket, each operation an attempt for the driver.
 ** One scratch buffer, the loop's, receives; so what arrives is copied once,
-*into
-** the Lua string.
+** into the Lua string.
 ** Invariant: an attempt keeps nothing outside of the Lua stack, and pops what
 ** it pushed when it fails. */
 
