@@ -93,8 +93,9 @@ static int try_recvall(lua_State *L, cs_Handle *h, int dontwait) {
   ssize_t n;
   n = recv(h->source.fd, buffer + got, size - got, flags | dontwait);
   if (n > 0) got += (size_t)n;
-  if (n == 0 || got == size) {
-    lua_pushlstring(L, buffer, got);
+  if (n == 0 || got == size ||
+      (n < 0 && got > 0 && errno != EAGAIN && errno != EINTR)) {
+    lua_pushlstring(L, buffer, got); /* an error shows again, next time */
     return 1;
   }
   n = n < 0 ? -errno : -PART(dontwait);
