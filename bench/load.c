@@ -83,9 +83,13 @@ static size_t inflight, batch;
 static char *pattern, *scratch;
 static int poller, nap;
 
+/* Who has no connections left can stop at once. */
 static void stop_servers(void) {
-  process_stop(&sides[0].process);
-  process_stop(&sides[1].process);
+  for (struct side *s = sides; s < sides + 2; s++) {
+    for (size_t i = 0; s->conns && i < opt.conns; i++)
+      if (s->conns[i].fd >= 0) close(s->conns[i].fd);
+    process_stop(&s->process);
+  }
 }
 
 static _Noreturn void die(const struct side *s, const char *what, int error) {
@@ -228,11 +232,10 @@ static void drain(const struct side *s) {
 static void set_up(struct side *s) {
   s->conns = calloc(opt.conns, sizeof *s->conns);
   if (!s->conns) die(NULL, "calloc", errno);
-  verifying = true;
-  for (size_t i = 0; i < opt.conns; i++) {
+  for (size_t i = 0; i < opt.conns; i++)
     s->conns[i] = (struct conn){.side = s, .fd = -1, .at = i * STEP % PERIOD};
-    begin(&s->conns[i]);
-  }
+  verifying = true;
+  for (size_t i = 0; i < opt.conns; i++) begin(&s->conns[i]);
   drain(s);
 }
 

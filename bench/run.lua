@@ -87,7 +87,7 @@ local function parse(words)
     option()
     i = i + 1
   end
-  for name, value in pairs(standard) do o[name] = o[name] or value end
+  for name, default in pairs(standard) do o[name] = o[name] or default end
   local points = {}
   for text in o.points:gmatch "[^,]+" do
     points[#points + 1] = parse_point(text)
@@ -98,17 +98,17 @@ end
 
 ---- what is measured
 
--- The environment in which require finds the csock of this tree first.
-local function with_csock(command)
+-- Runs a script where require finds the csock of this tree first.
+local function with_csock(script)
   local function path(name, ...)
     local own = table.concat({...}, ";")
     local old = os.getenv(name .. "_5_4") or os.getenv(name) or ";"
     return name .. "_5_4=" .. quote(own .. ";" .. old)
   end
   local here = root .. "/lua/"
-  return ("env %s %s %s"):format(
+  return ("env %s %s %s %s"):format(
     path("LUA_PATH", here .. "?.lua", here .. "?/init.lua"),
-    path("LUA_CPATH", here .. "?.so"), command)
+    path("LUA_CPATH", here .. "?.so"), quote(lua), script)
 end
 
 local function peer_command(name)
@@ -159,8 +159,7 @@ local function servers(o)
   if o.server then
     add("server", o.server, true)
   else
-    add("csock", with_csock(quote(lua) .. " " .. quote(root .. "/bench/echo.lua")),
-        true)
+    add("csock", with_csock(quote(root .. "/bench/echo.lua")), true)
   end
   for _, name in ipairs(peer_names(o.peers)) do
     add(name, peer_command(name))
@@ -351,7 +350,7 @@ end
 local function main()
   local o = parse(arg)
   if o.calls then
-    local command = with_csock(quote(lua) .. " " .. quote(root .. "/bench/call.lua"))
+    local command = with_csock(quote(root .. "/bench/call.lua"))
     os.exit(os.execute(command .. " " .. quote(bin .. "/call")) == true)
   end
   local list = servers(o)

@@ -948,6 +948,27 @@ describe("a coroutine that waits", function()
     end)
   end
 
+  it("cannot be resumed by hand in another task either", function()
+    assert.are.equal("false\ndead\ncannot resume\n", program [[
+      local function waiting()
+        pcall(loop.sleep, 1000)         -- swallows the cancellation
+        a:recv(1)
+      end
+      local first, second = ours.create(waiting), ours.create(waiting)
+      loop.run(function()
+        loop.spawn(ours.resume, first)
+        loop.spawn(ours.resume, second)
+        loop.sleep(0)
+      end)
+      loop.run(function()
+        print((coroutine.resume(first)))
+        print(coroutine.status(first))
+        local _, err = ours.resume(second)
+        print((err:match "^cannot resume"))
+      end)
+    ]])
+  end)
+
   it("can be closed when its task is gone", function()
     assert.are.equal("closed\ntrue\n", program [[
       local thread = ours.create(function()

@@ -213,4 +213,18 @@ describe("examples/demo.lua", function()
   it("misses nothing", function()
     assert.is_nil(demo():find("MISSING", 1, true), output)
   end)
+
+  it("notices when something is missing", function()
+    local directory = helper.tmpdir()
+    for _, name in ipairs(helper.files("examples", "%.lua$")) do
+      local from <close> = assert(io.open("examples/" .. name))
+      local to <close> = assert(io.open(directory .. "/" .. name, "w"))
+      -- a server that has forgotten what it is for
+      to:write((from:read("a"):gsub("data:upper%(%)", "data")))
+    end
+    local text, ended = ending(run(helper.lua .. " " .. directory ..
+      "/demo.lua"))
+    assert.are.equal("exit 1", ended)
+    assert.matches("MISSING  HELLO CSOCK, ONE AT A TIME\n", text)
+  end)
 end)

@@ -383,6 +383,9 @@ describe("what is no handler", function()
   it("is refused by name at once: a string", function() refused "Handler" end)
   it("is refused by name at once: a boolean", function() refused(true) end)
   it("is refused by name at once: an empty table", function() refused {} end)
+  it("is refused by name at once: an instance", function()
+    refused(BaseRequestHandler())
+  end)
 end)
 
 -- Errors ------------------------------------------------------------------

@@ -198,6 +198,43 @@ describe("loop.run", function()
     end))
   end)
 
+  -- Two tasks that wait for each other, after each has done something else.
+  local function deadlock(f)
+    assert.matches("deadlock", failure(loop.run, function()
+      local b
+      local a = loop.spawn(function()
+        f()
+        b:join()
+      end)
+      b = loop.spawn(function()
+        f()
+        a:join()
+      end)
+      a:join()
+    end))
+  end
+
+  it("says so also when they have slept before", function()
+    deadlock(function() loop.sleep(0.001) end)
+  end)
+
+  it("says so also when they have waited for sockets before", function()
+    deadlock(function()
+      local a, b, _both <close> = pair()
+      loop.spawn(b.send, b, "x")
+      a:recv(1)
+    end)
+  end)
+
+  it("says so also when a deadline is left that was not needed", function()
+    deadlock(function()
+      local a, b, _both <close> = pair()
+      a.timeout = 0.005
+      loop.spawn(b.send, b, "x")
+      a:recv(1)
+    end)
+  end)
+
   it("closes the variables of tasks in a deadlock", function()
     local closed
     pcall(loop.run, function()
