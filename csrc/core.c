@@ -14,6 +14,7 @@
 #include "loop.h"
 #include "process.h"
 #include "resolve.h"
+#include "sendfile.h"
 #include "socket.h"
 #include "task.h"
 #include "transfer.h"
@@ -33,6 +34,7 @@ int luaopen_csock_core(lua_State *L) {
   cs_open_coroutine(L);
   cs_open_socket(L);
   cs_open_transfer(L);
+  cs_open_sendfile(L);
   cs_open_resolve(L);
   cs_open_process(L);
   return 1;

@@ -493,6 +493,8 @@ describe("a signal", function()
       "b:send 'x'; a:recv(10000, csock.MSG_WAITALL)",
     ["recv_into with MSG_WAITALL"] =
       "b:send 'x'; a:recv_into(csock.buffer(10000), 0, csock.MSG_WAITALL)",
+    sendfile = "a:sendfile(zeros)",
+    ["sendfile by send"] = "a:_sendfile_use_send(zeros)",
   }
   for name, code in pairs(waits) do
     it("reaches the hooks in the middle of " .. name, function()
@@ -502,6 +504,9 @@ describe("a signal", function()
       file:write(([[
         local csock = require "csock"
         local a, b = csock.socketpair()
+        local zeros = io.tmpfile()
+        zeros:seek("set", 10000000)
+        zeros:write "."
         io.stdout:setvbuf "no"
         local ok, err = pcall(function()
           print "ready"
