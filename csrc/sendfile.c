@@ -275,13 +275,27 @@ static int use_sendfile(lua_State *L, cs_Handle *h, const cs_Op *op) {
 ** Methods
 */
 
-/* An open file of Lua's, or an object that can be read from. */
+/* An open file of Lua's, or an object that can be read from; one that tells its
+** mode has to be binary, as in Python. */
 static void check_file(lua_State *L) {
-  if (is_stream(L, 2))
+  if (is_stream(L, 2)) {
     luaL_argcheck(L, get_file(L, 2) != NULL, 2, "closed file");
-  else if (push_method(L, 2, "read") == LUA_TNIL)
-    luaL_typeerror(L, 2, "file");
+    return;
+  }
+  if (push_method(L, 2, "read") == LUA_TNIL) luaL_typeerror(L, 2, "file");
+  if (push_method(L, 2, "mode") == LUA_TSTRING)
+    luaL_argcheck(L, strchr(lua_tostring(L, -1), 'b') != NULL, 2,
+                  "file should be opened in binary mode");
   lua_settop(L, 4);
+}
+
+/* The count at index 4; -1: all. */
+static lua_Integer check_count(lua_State *L) {
+  lua_Integer count = lua_tointeger(L, 4);
+  if (lua_isnil(L, 4)) return -1;
+  luaL_argcheck(L, lua_type(L, 4) == LUA_TNUMBER && count > 0, 4,
+                "count must be a positive integer");
+  return count;
 }
 
 static void push_job(lua_State *L, lua_Integer offset, lua_Integer count) {
@@ -298,15 +312,12 @@ static void push_job(lua_State *L, lua_Integer offset, lua_Integer count) {
 /* The arguments of all three, with the job behind them. */
 static cs_Socket *check(lua_State *L) {
   cs_Socket *s = cs_tosocket(L);
-  lua_Integer offset, count = -1;
+  lua_Integer offset, count;
   lua_settop(L, 4);
   check_file(L);
   offset = luaL_optinteger(L, 3, 0);
   luaL_argcheck(L, offset >= 0, 3, "offset cannot be negative");
-  if (!lua_isnil(L, 4)) {
-    count = luaL_checkinteger(L, 4);
-    luaL_argcheck(L, count > 0, 4, "count must be a positive integer");
-  }
+  count = check_count(L);
   if (s->type != SOCK_STREAM)
     cs_misuse(L, "only SOCK_STREAM type sockets are supported");
   if (s->h.timeout == 0) cs_misuse(L, "non-blocking sockets are not supported");
