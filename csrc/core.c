@@ -5,6 +5,7 @@
 #include <lua.h>
 
 #include "address.h"
+#include "buffer.h"
 #include "class.h"
 #include "constants.h"
 #include "coroutine.h"
@@ -12,6 +13,7 @@
 #include "loop.h"
 #include "process.h"
 #include "resolve.h"
+#include "sendfile.h"
 #include "socket.h"
 #include "task.h"
 #include "transfer.h"
@@ -25,11 +27,13 @@ int luaopen_csock_core(lua_State *L) {
   cs_open_constants(L);
   cs_open_error(L);
   cs_open_address(L);
+  cs_open_buffer(L);
   cs_open_loop(L);
   cs_open_task(L);
   cs_open_coroutine(L);
   cs_open_socket(L);
   cs_open_transfer(L);
+  cs_open_sendfile(L);
   cs_open_resolve(L);
   cs_open_process(L);
   return 1;

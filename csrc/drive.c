@@ -63,10 +63,17 @@ static int sleep_until(lua_State *L, cs_Handle *h, const cs_Op *op, int err,
                       (lua_KContext)op, goon);
 }
 
+/* Let the others run before the next attempt. */
+static int get_on(lua_State *L, cs_Handle *h, const cs_Op *op) {
+  h->loop->current->deadline = cs_deadline(h->timeout);
+  return cs_pass(L, h->loop, (lua_KContext)op, goon);
+}
+
 static int again(lua_State *L, cs_Handle *h, const cs_Op *op,
                  int64_t deadline) {
   int n = attempt(L, h, op);
   if (n >= 0) return n;
+  if (n == -CS_EGOING) return get_on(L, h, op);
   if (!would_block(-n)) return failed(L, h, op, -n);
   /* events that bring nothing must not keep the deadline from coming */
   if (deadline != CS_FOREVER && deadline <= cs_now())
@@ -116,6 +123,7 @@ static int drive_in_task(lua_State *L, cs_Handle *h, const cs_Op *op,
   }
   n = attempt(L, h, op);
   if (n >= 0) return n;
+  if (n == -CS_EGOING) return get_on(L, h, op);
   if (!would_block(-n)) return failed(L, h, op, -n);
   return sleep_until(L, h, op, -n, cs_deadline(timeout));
 }
@@ -150,6 +158,11 @@ static int drive_outside(lua_State *L, cs_Handle *h, const cs_Op *op,
     cs_checkcancel(L, loop, op->name);
     n = op->attempt(L, h, dontwait);
     if (n >= 0) return n;
+    if (n == -CS_EGOING) {
+      started = 0;
+      cs_runhooks(L);
+      continue;
+    }
     if (n != -EINTR && (!would_block(-n) || timeout == 0))
       return failed(L, h, op, -n);
     if (!started) {

@@ -23,6 +23,9 @@ typedef struct cs_Handle {
 /* an attempt's errno: would block, but no descriptor will tell when it is over
  */
 #define CS_ELATER 0x10001
+/* another: it got on and is not done.  The others have their turn, hooks run,
+** then comes the next attempt, with the handle's timeout begun anew */
+#define CS_EGOING 0x10002
 
 typedef struct cs_Op {
   const char *name;

@@ -16,7 +16,7 @@
 #include "error.h"
 
 /* registry key of the table of metatables: by errno, and "name",
-** "cancelled", "default"; and
+** "cancelled", "giveup", "default"; and
 ** "here", the directory of csock's Lua files */
 static const char classes = 'e';
 
@@ -115,6 +115,20 @@ int cs_fail(lua_State *L, int safe, int err, const char *op, int addr) {
     found = lua_getfield(L, -1, "default");
   }
   set_class(L, found);
+  return report(L, safe);
+}
+
+/* The same, but of the class that is registered by this name, whatever class
+** the errno has. */
+int cs_failas(lua_State *L, int safe, const char *class, int err,
+              const char *op) {
+  push_error(L, op, 0);
+  lua_pushinteger(L, err);
+  lua_setfield(L, -2, "errno");
+  set(L, "code", cs_errnoname(err));
+  set(L, "strerror", text(err));
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &classes);
+  set_class(L, lua_getfield(L, -1, class));
   return report(L, safe);
 }
 
@@ -244,7 +258,7 @@ void cs_runhooks(lua_State *L) {
 }
 
 /* core.seterrors(t): the metatables of errors, by errno, and for
-** "name", "cancelled", "default"; and `here`, how the sources of csock's own
+** "name", "cancelled", "giveup", "default"; and `here`, how the sources of csock's own
 ** functions begin. */
 static int error_seterrors(lua_State *L) {
   luaL_checktype(L, 1, LUA_TTABLE);

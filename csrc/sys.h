@@ -6,7 +6,9 @@
 #ifndef cs_sys_h
 #define cs_sys_h
 
+#include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #define CS_FOREVER INT64_MAX /* the deadline that never comes */
 #define CS_SECOND  INT64_C(1000000000)
@@ -28,6 +30,7 @@ int cs_setinheritable(int fd, int on);
 int cs_getinheritable(int fd);
 int cs_closefd(int fd);
 int cs_pipe(int fds[2]);
+ssize_t cs_sendfile(int to, int from, int64_t offset, size_t count);
 
 int cs_watchsignal(int signo, int fd);
 void cs_unwatchsignal(int signo, int fd);

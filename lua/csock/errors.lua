@@ -78,6 +78,8 @@ derive("gaierror", OSError, "getaddrinfo or getnameinfo failed.")
 derive("herror", OSError, "A look-up by host address failed.")
 -- not an OSError: what handles a failing socket must not swallow it
 derive("CancelledError", Exception, "The task was cancelled.")
+-- nor this: it asks for the other way, by send
+derive("_GiveupOnSendfile", Exception, "sendfile(2) cannot send this file.")
 
 do
   local metatables = {
@@ -85,6 +87,7 @@ do
     default = class.metatable(OSError),
     name = class.metatable(errors.gaierror),
     cancelled = class.metatable(errors.CancelledError),
+    giveup = class.metatable(errors._GiveupOnSendfile),
   }
   for number, cls in pairs(by_errno) do
     metatables[number] = class.metatable(cls)

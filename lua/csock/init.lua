@@ -8,6 +8,7 @@ local errors = require "csock.errors"
 local socket = require "csock.socket"
 
 local csock = {
+  buffer = core.buffer,
   isinstance = class.isinstance,
   issubclass = class.issubclass,
   getaddrinfo = core.getaddrinfo,
