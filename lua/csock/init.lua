@@ -10,9 +10,13 @@ local socket = require "csock.socket"
 local csock = {
   isinstance = class.isinstance,
   issubclass = class.issubclass,
+  CMSG_LEN = core.CMSG_LEN,
+  CMSG_SPACE = core.CMSG_SPACE,
   getaddrinfo = core.getaddrinfo,
   getdefaulttimeout = core.getdefaulttimeout,
   gethostname = core.gethostname,
+  recv_fds = core.recv_fds,
+  send_fds = core.send_fds,
   setdefaulttimeout = core.setdefaulttimeout,
   socketpair = core.socketpair,
   has_ipv6 = core.constants.AF_INET6 ~= nil,
