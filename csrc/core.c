@@ -7,10 +7,12 @@
 #include "address.h"
 #include "buffer.h"
 #include "class.h"
+#include "cmsg.h"
 #include "constants.h"
 #include "coroutine.h"
 #include "error.h"
 #include "loop.h"
+#include "message.h"
 #include "process.h"
 #include "resolve.h"
 #include "sendfile.h"
@@ -28,12 +30,14 @@ int luaopen_csock_core(lua_State *L) {
   cs_open_error(L);
   cs_open_address(L);
   cs_open_buffer(L);
+  cs_open_cmsg(L);
   cs_open_loop(L);
   cs_open_task(L);
   cs_open_coroutine(L);
   cs_open_socket(L);
   cs_open_transfer(L);
   cs_open_sendfile(L);
+  cs_open_message(L);
   cs_open_resolve(L);
   cs_open_process(L);
   return 1;

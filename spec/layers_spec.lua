@@ -8,7 +8,7 @@ local helper = require "spec.helper"
 local floors = {
   "system: sys timer poller poller_epoll poller_poll",
   "ground: glue error class constants",
-  "values: address buffer option",
+  "values: address buffer cmsg option",
   "waiting: loop drive task coroutine",
   "things: socket transfer sendfile message file resolve process",
   "door: core",
