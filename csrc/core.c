@@ -6,6 +6,7 @@
 #include <lua.h>
 
 #include "address.h"
+#include "buffer.h"
 #include "class.h"
 #include "constants.h"
 #include "coroutine.h"
@@ -26,6 +27,7 @@ int luaopen_csock_core(lua_State *L) {
   cs_open_constants(L);
   cs_open_error(L);
   cs_open_address(L);
+  cs_open_buffer(L);
   cs_open_loop(L);
   cs_open_task(L);
   cs_open_coroutine(L);

@@ -8,7 +8,7 @@ local helper = require "spec.helper"
 local floors = {
   "system: sys timer poller poller_epoll poller_poll",
   "ground: glue error class constants",
-  "values: address option",
+  "values: address buffer option",
   "waiting: loop drive task coroutine",
   "things: socket transfer message file resolve process",
   "door: core",

@@ -10,6 +10,7 @@ local socket = require "csock.socket"
 local csock = {
   isinstance = class.isinstance,
   issubclass = class.issubclass,
+  buffer = core.buffer,
   getaddrinfo = core.getaddrinfo,
   getdefaulttimeout = core.getdefaulttimeout,
   gethostname = core.gethostname,
