@@ -74,6 +74,12 @@ void cs_opensource(cs_Source *s, int fd) {
   cs_initlist(&s->writers);
 }
 
+/* Let whoever waits for a source try again. */
+void cs_wakesource(cs_Loop *loop, cs_Source *s) {
+  wake_all(loop, &s->readers);
+  wake_all(loop, &s->writers);
+}
+
 /* Let go of the descriptor, which the caller closes or gives away; whoever
 ** waits for it is woken, tries again, and finds EBADF. */
 void cs_closesource(cs_Loop *loop, cs_Source *s) {
@@ -85,8 +91,7 @@ void cs_closesource(cs_Loop *loop, cs_Source *s) {
     if (!loop->poller.ops->persistent)
       loop->poller.ops->forget(&loop->poller, fd);
   }
-  wake_all(loop, &s->readers);
-  wake_all(loop, &s->writers);
+  cs_wakesource(loop, s);
 }
 
 static int grow_slots(cs_Loop *loop, size_t fd) {
