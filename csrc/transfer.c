@@ -58,15 +58,6 @@ static void push_data(lua_State *L, const char *data, size_t n, size_t size) {
   lua_pushlstring(L, data, n < size ? n : size);
 }
 
-/* A read that took less than it asked for has emptied the queue, unless
-** something cut it short: a flag, the end, urgent data (`wary`), or, on other
-** families, the border of a message. */
-static void note_short(cs_Socket *s, size_t n, size_t size, int flags) {
-  if (n > 0 && n < size && flags == 0 && !s->h.source.wary &&
-      s->type == SOCK_STREAM && (s->family == AF_INET || s->family == AF_INET6))
-    s->h.source.idle |= CS_READ;
-}
-
 static int try_recv(lua_State *L, cs_Handle *h, int dontwait) {
   cs_Socket *s = (cs_Socket *)h;
   int flags = (int)lua_tointeger(L, 3);
@@ -78,7 +69,7 @@ static int try_recv(lua_State *L, cs_Handle *h, int dontwait) {
     lua_pop(L, 1);
     return -err;
   }
-  note_short(s, (size_t)n, size, flags);
+  cs_noteshort(s, (size_t)n, size, flags);
   push_data(L, buffer, (size_t)n, size);
   return 1;
 }
