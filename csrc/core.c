@@ -11,12 +11,15 @@
 #include "constants.h"
 #include "coroutine.h"
 #include "error.h"
+#include "file.h"
 #include "loop.h"
 #include "process.h"
+#include "reader.h"
 #include "resolve.h"
 #include "socket.h"
 #include "task.h"
 #include "transfer.h"
+#include "writer.h"
 
 __attribute__((visibility("default"))) int luaopen_csock_core(lua_State *L);
 
@@ -33,6 +36,9 @@ int luaopen_csock_core(lua_State *L) {
   cs_open_coroutine(L);
   cs_open_socket(L);
   cs_open_transfer(L);
+  cs_open_file(L);
+  cs_open_reader(L);
+  cs_open_writer(L);
   cs_open_resolve(L);
   cs_open_process(L);
   return 1;

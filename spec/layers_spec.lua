@@ -10,7 +10,7 @@ local floors = {
   "ground: glue error class constants",
   "values: address buffer option",
   "waiting: loop drive task coroutine",
-  "things: socket transfer message file resolve process",
+  "things: socket transfer message file item reader writer resolve process",
   "door: core",
 }
 
