@@ -85,6 +85,7 @@ void cs_wakesource(cs_Loop *loop, cs_Source *s) {
 void cs_closesource(cs_Loop *loop, cs_Source *s) {
   int fd = s->fd;
   s->fd = -1;
+  s->idle = 0; /* or a read to come would wait, for nothing */
   if (s->watched) {
     loop->slots[fd].source = NULL;
     s->watched = 0;
