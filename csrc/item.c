@@ -17,7 +17,7 @@
 #define CHUNK     65536  /* what a receive call may ask for beyond the buffer */
 #define BIGCHUNK  262144 /* the same when all is wanted */
 #define PEEK      4096   /* to look ahead on an unbuffered file */
-#define MAXNUMBER 200    /* characters of a number, as in Lua's io */
+#define MAXNUMBER 200    /* characters that are no number any more */
 #define CALLS     16     /* before others get their turn */
 
 /*
@@ -104,13 +104,10 @@ static int next_is(Numeral *m, const char *set) {
   return *m->p != '\0' && strchr(set, *m->p) != NULL;
 }
 
-/* Take the next character if it is one of 'set'; too many are no number. */
+/* Take the next character if it is one of 'set', and not one too many. */
 static int take_one(Numeral *m, const char *set) {
   if (!next_is(m, set)) return 0;
-  if (m->n >= MAXNUMBER) {
-    m->text[0] = '\0';
-    return 0;
-  }
+  if (m->n >= MAXNUMBER) return 0;
   m->text[m->n++] = *m->p++;
   m->text[m->n] = '\0';
   return 1;
@@ -183,7 +180,7 @@ int cs_pushitem(lua_State *L, cs_File *f, const cs_Item *item, size_t pos,
     Numeral m;
     size_t same;
     if (used > 0 && measure_number(p, used, 1, &m, &same) == 1 &&
-        lua_stringtonumber(L, m.text) != 0)
+        m.n < MAXNUMBER && lua_stringtonumber(L, m.text) != 0)
       return 1;
   } else if (used > 0 || !item->formal || item->kind == CS_ALL ||
              (item->kind == CS_PROBE && item->n > 0)) {

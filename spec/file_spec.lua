@@ -1217,7 +1217,9 @@ sock.recv(1)
           math.random(1, 4000)}
       end
       local list = {}
-      for i = 1, 200 do list[i] = ("(%q, %d)"):format(table.unpack(calls[i])) end
+      for i, call in ipairs(calls) do
+        list[i] = ("(%q, %d)"):format(table.unpack(call))
+      end
       with_python("calls = [" .. table.concat(list, ", ") .. "]\n" .. program,
         function(sock)
           local f <close> = sock:makefile("rb", size)
