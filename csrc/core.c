@@ -11,14 +11,17 @@
 #include "constants.h"
 #include "coroutine.h"
 #include "error.h"
+#include "file.h"
 #include "loop.h"
 #include "message.h"
 #include "process.h"
+#include "reader.h"
 #include "resolve.h"
 #include "sendfile.h"
 #include "socket.h"
 #include "task.h"
 #include "transfer.h"
+#include "writer.h"
 
 __attribute__((visibility("default"))) int luaopen_csock_core(lua_State *L);
 
@@ -38,6 +41,9 @@ int luaopen_csock_core(lua_State *L) {
   cs_open_transfer(L);
   cs_open_sendfile(L);
   cs_open_message(L);
+  cs_open_file(L);
+  cs_open_reader(L);
+  cs_open_writer(L);
   cs_open_resolve(L);
   cs_open_process(L);
   return 1;

@@ -132,6 +132,16 @@ int cs_failas(lua_State *L, int safe, const char *class, int err,
   return report(L, safe);
 }
 
+/* The same for a failure that has no errno, only a text (Python's
+** OSError("...")). */
+int cs_failtext(lua_State *L, int safe, const char *what, const char *op) {
+  push_error(L, op, 0);
+  set(L, "strerror", what);
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &classes);
+  set_class(L, lua_getfield(L, -1, "default"));
+  return report(L, safe);
+}
+
 /* Is the value on top of the stack the error of a cancelled task? */
 int cs_iscancel(lua_State *L) {
   int is;

@@ -229,7 +229,7 @@ static int try_sendfile(lua_State *L, cs_Handle *h, int dontwait) {
   if (n < 0) return (int)n;
   if (n > 0) {
     advance(job, n);
-    if (job->left != 0) return -CS_EGOING;
+    if (job->left != 0) return -CS_ETURN;
   }
   lua_pushinteger(L, job->total);
   return 1;

@@ -66,6 +66,7 @@ static cs_Socket *push_plain(lua_State *L, cs_Loop *loop) {
 static void open_socket(cs_Socket *s, int fd, int nonblock) {
   s->h.source.fd = fd;
   s->h.nonblock = (unsigned char)nonblock;
+  s->closed = 0;
 }
 
 /* new(metatable) -> a closed socket of that class. */
@@ -166,16 +167,23 @@ static int sock_init(lua_State *L) {
   return 0;
 }
 
+/* Close it for its user, and its descriptor with the last of its files: 0 or
+** -errno. */
+int cs_closesocket(cs_Socket *s) {
+  int fd = s->h.source.fd;
+  s->closed = 1;
+  if (fd < 0 || s->files > 0) return 0;
+  cs_closesource(s->h.loop, &s->h.source);
+  return cs_closefd(fd);
+}
+
 /* sock:close() -> true, also when it is closed already.  Whoever waits for it
-** gets EBADF.  (close(2)) */
+** gets EBADF.  While a file of makefile's is open it only counts as closed, and
+** goes on working, as Python's.  (close(2)) */
 static int sock_close(lua_State *L) {
   cs_Socket *s = cs_tosocket(L);
-  int fd = s->h.source.fd, err;
-  if (fd >= 0) {
-    cs_closesource(s->h.loop, &s->h.source);
-    err = cs_closefd(fd);
-    if (err != 0) return cs_fail(L, s->h.safe, -err, "close", 0);
-  }
+  int err = cs_closesocket(s);
+  if (err != 0) return cs_fail(L, s->h.safe, -err, "close", 0);
   lua_pushboolean(L, 1);
   return 1;
 }
@@ -503,7 +511,8 @@ static int sock_getproto(lua_State *L) {
 }
 
 static int sock_getclosed(lua_State *L) {
-  lua_pushboolean(L, cs_tosocket(L)->h.source.fd < 0);
+  cs_Socket *s = cs_tosocket(L);
+  lua_pushboolean(L, s->closed || s->h.source.fd < 0);
   return 1;
 }
 

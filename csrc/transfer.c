@@ -64,15 +64,6 @@ static void push_data(lua_State *L, const char *data, size_t n, size_t size) {
   lua_pushlstring(L, data, n < size ? n : size);
 }
 
-/* A read that took less than it asked for has emptied the queue, unless
-** something cut it short: a flag, the end, urgent data (`wary`), or, on other
-** families, the border of a message. */
-static void note_short(cs_Socket *s, size_t n, size_t size, int flags) {
-  if (n > 0 && n < size && flags == 0 && !s->h.source.wary &&
-      s->type == SOCK_STREAM && (s->family == AF_INET || s->family == AF_INET6))
-    s->h.source.idle |= CS_READ;
-}
-
 static int try_recv(lua_State *L, cs_Handle *h, int dontwait) {
   cs_Socket *s = (cs_Socket *)h;
   int flags = (int)lua_tointeger(L, 3);
@@ -84,7 +75,7 @@ static int try_recv(lua_State *L, cs_Handle *h, int dontwait) {
     lua_pop(L, 1);
     return -err;
   }
-  note_short(s, (size_t)n, size, flags);
+  cs_noteshort(s, (size_t)n, size, flags);
   push_data(L, buffer, (size_t)n, size);
   return 1;
 }
@@ -200,7 +191,7 @@ static int try_recv_into(lua_State *L, cs_Handle *h, int dontwait) {
   char *memory = get_memory(L, &size);
   ssize_t n = recv(h->source.fd, memory, size, flags | dontwait);
   if (n < 0) return -errno;
-  note_short((cs_Socket *)h, (size_t)n, size, flags);
+  cs_noteshort((cs_Socket *)h, (size_t)n, size, flags);
   lua_pushinteger(L, (lua_Integer)n);
   return 1;
 }

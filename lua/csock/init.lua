@@ -5,6 +5,7 @@
 local class = require "csock.class"
 local core = require "csock.core"
 local errors = require "csock.errors"
+local file = require "csock.file"
 local socket = require "csock.socket"
 
 local csock = {
@@ -24,6 +25,7 @@ local csock = {
 }
 for name, value in pairs(core.constants) do csock[name] = value end
 for name, value in pairs(errors) do csock[name] = value end
+for name, value in pairs(file) do csock[name] = value end
 for name, value in pairs(socket) do csock[name] = value end
 
 local submodules = {

@@ -8,6 +8,7 @@ local class = require "csock.class"
 local core = require "csock.core"
 local errors = require "csock.errors"
 local misuse = require "csock.misuse"
+require "csock.file" -- what makefile makes
 
 local constants = core.constants
 
