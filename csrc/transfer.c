@@ -228,16 +228,16 @@ static const cs_Op op_sendto = {"sendto", CS_WRITE, 4, try_sendto, NULL, 0};
 /* sock:sendto(data, [flags,] address) -> how many bytes went.  (sendto(2)) */
 static int sock_sendto(lua_State *L) {
   cs_Socket *s = cs_tosocket(L);
-  int last = lua_gettop(L) < 4 ? 3 : 4, n;
+  int last = lua_gettop(L) < 4 ? 3 : 4, named;
   luaL_checkstring(L, 2);
   if (last == 4) cs_checkint(L, 3);
   lua_settop(L, last);
-  n = cs_resolve(L, &s->h, last, s->family, s->type, "sendto");
-  if (n != 0) return n;
+  named = cs_resolve(L, last, s->family);
   if (last == 3) {
     lua_pushinteger(L, 0);
     lua_insert(L, 3);
   }
+  if (named) return cs_drivenamed(L, &s->h, &op_sendto);
   return drive(L, s, &op_sendto);
 }
 

@@ -6,7 +6,7 @@
 local helper = require "spec.helper"
 
 local floors = {
-  "system: sys timer poller poller_epoll poller_poll",
+  "system: sys timer lookup poller poller_epoll poller_poll",
   "ground: glue error class constants",
   "values: address option",
   "waiting: loop drive task coroutine",

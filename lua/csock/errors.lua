@@ -84,6 +84,7 @@ do
     here = debug.getinfo(1, "S").source:match "^(.*)errors%.lua$",
     default = class.metatable(OSError),
     name = class.metatable(errors.gaierror),
+    host = class.metatable(errors.herror),
     cancelled = class.metatable(errors.CancelledError),
   }
   for number, cls in pairs(by_errno) do

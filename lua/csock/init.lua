@@ -12,8 +12,13 @@ local csock = {
   issubclass = class.issubclass,
   getaddrinfo = core.getaddrinfo,
   getdefaulttimeout = core.getdefaulttimeout,
+  gethostbyaddr = core.gethostbyaddr,
+  gethostbyname = core.gethostbyname,
+  gethostbyname_ex = core.gethostbyname_ex,
   gethostname = core.gethostname,
+  getnameinfo = core.getnameinfo,
   setdefaulttimeout = core.setdefaulttimeout,
+  sethostname = core.sethostname,
   socketpair = core.socketpair,
   has_ipv6 = core.constants.AF_INET6 ~= nil,
 }
