@@ -7,6 +7,7 @@
 
 #include "address.h"
 #include "class.h"
+#include "connect.h"
 #include "constants.h"
 #include "coroutine.h"
 #include "error.h"
@@ -32,6 +33,7 @@ int luaopen_csock_core(lua_State *L) {
   cs_open_socket(L);
   cs_open_transfer(L);
   cs_open_resolve(L);
+  cs_open_connect(L);
   cs_open_process(L);
   return 1;
 }

@@ -32,9 +32,9 @@ typedef struct Lookup {
   cs_Lookup *question;
   int (*finish)(lua_State *L, struct Lookup *l); /* answer to results */
   /* for a method with an address: */
-  cs_Address address; /* whole but for its host */
-  int64_t deadline;
-  int top; /* of the method's stack */
+  cs_Address address;        /* whole but for its host */
+  int64_t timeout, deadline; /* of the whole */
+  int top;                   /* of the method's stack */
 } Lookup;
 
 /*
@@ -166,7 +166,7 @@ static int resolved(lua_State *L, int status, lua_KContext ctx) {
   const cs_Op *op = (const cs_Op *)ctx;
   cs_Handle *h = lua_touserdata(L, 1);
   Lookup *l = lua_touserdata(L, op->address);
-  int64_t left = h->timeout;
+  int64_t left = l->timeout;
   (void)status;
   if (!lua_isuserdata(L, -1)) return lua_gettop(L) - l->top;
   if (left > 0 && l->deadline != CS_FOREVER) {
@@ -177,13 +177,15 @@ static int resolved(lua_State *L, int status, lua_KContext ctx) {
   return cs_drivewithin(L, h, op, left);
 }
 
-/* cs_drive for an operation at whose op->address cs_resolve has left a look-up:
-** the handle's timeout is for both together. */
-int cs_drivenamed(lua_State *L, cs_Handle *h, const cs_Op *op) {
+/* cs_drivewithin for an operation at whose op->address cs_resolve has left a
+** look-up: the timeout is for both together. */
+int cs_drivenamed(lua_State *L, cs_Handle *h, const cs_Op *op,
+                  int64_t timeout) {
   Lookup *l = lua_touserdata(L, op->address);
-  prepare(l, op->name, h->timeout);
+  prepare(l, op->name, timeout);
   l->op.failed = op->failed;
   l->h.safe = h->safe;
+  l->timeout = timeout;
   l->deadline = cs_deadline(l->h.timeout);
   l->top = lua_gettop(L);
   lua_pushcfunction(L, wait_lookup);
@@ -259,7 +261,9 @@ static void spread(lua_State *L, int arg) {
   lua_pushvalue(L, arg);
   lua_pushnil(L);
   lua_replace(L, arg);
-  for (lua_pushnil(L); lua_next(L, TIMEOUT + 1) != 0; lua_pop(L, 1)) {
+  lua_pushnil(L);
+  if (lua_next(L, TIMEOUT + 1) == 0) luaL_argerror(L, arg, "no options");
+  do {
     int place = arg;
     const char *key =
         lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "?";
@@ -268,7 +272,8 @@ static void spread(lua_State *L, int arg) {
       luaL_argerror(L, arg, lua_pushfstring(L, "unknown option '%s'", key));
     lua_pushvalue(L, -1);
     lua_replace(L, place);
-  }
+    lua_pop(L, 1);
+  } while (lua_next(L, TIMEOUT + 1) != 0);
   lua_settop(L, TIMEOUT);
 }
 

@@ -261,7 +261,8 @@ static int sock_bind(lua_State *L) {
   cs_Socket *s = cs_tosocket(L);
   int n;
   lua_settop(L, 2);
-  if (cs_resolve(L, 2, s->family)) return cs_drivenamed(L, &s->h, &op_bind);
+  if (cs_resolve(L, 2, s->family))
+    return cs_drivenamed(L, &s->h, &op_bind, s->h.timeout);
   n = try_bind(L, &s->h, 0);
   return n > 0 ? n : cs_fail(L, s->h.safe, -n, "bind", 2);
 }
@@ -359,7 +360,8 @@ static int connect_with(lua_State *L, const cs_Op *op) {
   lua_settop(L, 2);
   lua_pushboolean(L, 0);
   named = cs_resolve(L, 2, s->family);
-  return named ? cs_drivenamed(L, &s->h, op) : cs_drive(L, &s->h, op);
+  return named ? cs_drivenamed(L, &s->h, op, s->h.timeout)
+               : cs_drive(L, &s->h, op);
 }
 
 /* sock:connect(address) -> true.  (connect(2)) */

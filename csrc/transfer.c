@@ -25,10 +25,13 @@
 
 /* Flags are at index 3.  With MSG_DONTWAIT a socket without a timeout does not
 ** wait; one with a timeout does, as in Python. */
+static int64_t get_timeout(lua_State *L, cs_Socket *s) {
+  int dontwait = s->h.timeout < 0 && (lua_tointeger(L, 3) & MSG_DONTWAIT);
+  return dontwait ? 0 : s->h.timeout;
+}
+
 static int drive(lua_State *L, cs_Socket *s, const cs_Op *op) {
-  int64_t timeout = s->h.timeout;
-  if (timeout < 0 && (lua_tointeger(L, 3) & MSG_DONTWAIT)) timeout = 0;
-  return cs_drivewithin(L, &s->h, op, timeout);
+  return cs_drivewithin(L, &s->h, op, get_timeout(L, s));
 }
 
 static size_t get_size(lua_State *L) {
@@ -237,7 +240,7 @@ static int sock_sendto(lua_State *L) {
     lua_pushinteger(L, 0);
     lua_insert(L, 3);
   }
-  if (named) return cs_drivenamed(L, &s->h, &op_sendto);
+  if (named) return cs_drivenamed(L, &s->h, &op_sendto, get_timeout(L, s));
   return drive(L, s, &op_sendto);
 }
 

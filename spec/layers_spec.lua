@@ -10,7 +10,7 @@ local floors = {
   "ground: glue error class constants",
   "values: address option",
   "waiting: loop drive task coroutine",
-  "things: socket transfer message file resolve process",
+  "things: socket transfer message file resolve connect process",
   "door: core",
 }
 

@@ -3,8 +3,10 @@
 -- Invariant: nothing is defined here.
 
 local class = require "csock.class"
+local connect = require "csock.connect"
 local core = require "csock.core"
 local errors = require "csock.errors"
+local resolve = require "csock.resolve"
 local socket = require "csock.socket"
 
 local csock = {
@@ -25,6 +27,8 @@ local csock = {
 for name, value in pairs(core.constants) do csock[name] = value end
 for name, value in pairs(errors) do csock[name] = value end
 for name, value in pairs(socket) do csock[name] = value end
+for name, value in pairs(connect) do csock[name] = value end
+for name, value in pairs(resolve) do csock[name] = value end
 
 local submodules = {
   class = true, coroutine = true, loop = true, socketserver = true,
