@@ -607,8 +607,8 @@ describe("a slow resolver", function()
     local lua, count = helper.lua:gsub("LD_PRELOAD=(%S+)",
       "LD_PRELOAD=%1:" .. library)
     if count == 0 then lua = "LD_PRELOAD=" .. library .. " " .. lua end
-    local command = ("%s GATE=%s exec env %s %s 2>&1"):format(before or "", gate,
-      lua, file)
+    local command = ("%s GATE=%s exec env %s %s 2>&1"):format(before or "",
+      gate, lua, file)
     local child = helper.spawn_process("sh -c " .. helper.quote(command))
     assert.are.equal("done\n", child:read "a")
     assert.are.same({true, "exit", 0}, {child:wait()})
