@@ -70,8 +70,8 @@ static int cmsg_space(lua_State *L) {
 
 /* Push the bytes of one item, padding included; 0, with nothing pushed, when
 ** it is too large.  'data' has to be on the stack, or not Lua's. */
-int cs_pushitem(lua_State *L, int level, int type, const void *data,
-                size_t len) {
+int cs_addcontrol(lua_State *L, int level, int type, const void *data,
+                  size_t len) {
   struct cmsghdr head;
   luaL_Buffer b;
   size_t space = get_space(len);
@@ -155,7 +155,7 @@ int cs_packcontrol(lua_State *L, int arg) {
   luaL_buffinit(L, &b);
   for (lua_Integer i = 1; i <= n; i++) {
     Item item = push_item(L, arg, i);
-    if (!cs_pushitem(L, item.level, item.type, item.data, item.len))
+    if (!cs_addcontrol(L, item.level, item.type, item.data, item.len))
       return ENOBUFS; /* it has grown meanwhile */
     lua_insert(L, -3);
     lua_pop(L, 2);
@@ -189,7 +189,7 @@ int cs_packrights(lua_State *L, int arg) {
   }
   luaL_pushresult(&b);
   fds = lua_tolstring(L, -1, &len);
-  if (!cs_pushitem(L, SOL_SOCKET, SCM_RIGHTS, fds, len)) return ENOBUFS;
+  if (!cs_addcontrol(L, SOL_SOCKET, SCM_RIGHTS, fds, len)) return ENOBUFS;
   lua_replace(L, arg);
   lua_pop(L, 1);
   return 0;

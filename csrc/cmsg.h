@@ -9,8 +9,8 @@
 
 int cs_packcontrol(lua_State *L, int arg);
 int cs_packrights(lua_State *L, int arg);
-int cs_pushitem(lua_State *L, int level, int type, const void *data,
-                size_t len);
+int cs_addcontrol(lua_State *L, int level, int type, const void *data,
+                  size_t len);
 void cs_pushcontrol(lua_State *L, const char *control, size_t size);
 void cs_pushrights(lua_State *L, const char *control, size_t size);
 void cs_sealrights(const char *control, size_t size);

@@ -8,6 +8,7 @@
 #include "buffer.h"
 #include "class.h"
 #include "cmsg.h"
+#include "connect.h"
 #include "constants.h"
 #include "coroutine.h"
 #include "error.h"
@@ -45,6 +46,7 @@ int luaopen_csock_core(lua_State *L) {
   cs_open_reader(L);
   cs_open_writer(L);
   cs_open_resolve(L);
+  cs_open_connect(L);
   cs_open_process(L);
   return 1;
 }

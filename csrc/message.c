@@ -183,16 +183,14 @@ static const cs_Op op_send_fds = {"send_fds",  CS_WRITE, 5,
 static int send_with(lua_State *L, const cs_Op *op,
                      int (*pack)(lua_State *L, int arg)) {
   cs_Socket *s = cs_tosocket(L);
-  int flags, err, n;
+  int flags, err;
   lua_settop(L, 5);
   gather(L, 2, 0);
   err = pack(L, 3);
   flags = cs_optint(L, 4, 0);
   if (err != 0) return cs_fail(L, s->h.safe, err, op->name, 0);
-  if (!lua_isnil(L, 5)) {
-    n = cs_resolve(L, &s->h, 5, s->family, s->type, op->name);
-    if (n != 0) return n;
-  }
+  if (!lua_isnil(L, 5) && cs_resolve(L, 5, s->family))
+    return cs_drivenamed(L, &s->h, op, cs_patience(s, flags));
   return drive(L, s, op, flags);
 }
 
@@ -446,7 +444,7 @@ static int push_iv(lua_State *L, int arg) {
   lua_pushlstring(L, iv, len);
   lua_concat(L, 2);
   iv = lua_tolstring(L, -1, &len);
-  if (!cs_pushitem(L, SOL_ALG, ALG_SET_IV, iv, len)) return 0;
+  if (!cs_addcontrol(L, SOL_ALG, ALG_SET_IV, iv, len)) return 0;
   lua_remove(L, -2);
   return 1;
 }
@@ -456,14 +454,14 @@ static int pack_alg(lua_State *L) {
   int items = 1, op = cs_checkint(L, 3);
   uint32_t number = (uint32_t)op;
   luaL_argcheck(L, op >= 0, 3, "operation expected");
-  cs_pushitem(L, SOL_ALG, ALG_SET_OP, &number, sizeof number);
+  cs_addcontrol(L, SOL_ALG, ALG_SET_OP, &number, sizeof number);
   if (!lua_isnil(L, 4)) {
     if (!push_iv(L, 4)) return ENOBUFS;
     items++;
   }
   if (!lua_isnil(L, 5)) {
     number = (uint32_t)check_size(L, 5);
-    cs_pushitem(L, SOL_ALG, ALG_SET_AEAD_ASSOCLEN, &number, sizeof number);
+    cs_addcontrol(L, SOL_ALG, ALG_SET_AEAD_ASSOCLEN, &number, sizeof number);
     items++;
   }
   lua_concat(L, items);

@@ -19,6 +19,12 @@ cs_Socket *cs_tosubclass(lua_State *L);
 int cs_closesocket(cs_Socket *s);
 void cs_open_socket(lua_State *L);
 
+/* How long an operation with these flags may wait.  With MSG_DONTWAIT a socket
+** without a timeout does not wait; one with a timeout does, as in Python. */
+static inline int64_t cs_patience(const cs_Socket *s, lua_Integer flags) {
+  return s->h.timeout < 0 && (flags & MSG_DONTWAIT) ? 0 : s->h.timeout;
+}
+
 /* The socket at index 1, open or closed.  A plain one is known by the address
 ** of its metatable, which spares the look-up. */
 static inline cs_Socket *cs_tosocket(lua_State *L) {

@@ -74,20 +74,27 @@ static int milliseconds(int64_t deadline) {
   return left < 1000000000 ? (int)left : 1000000000;
 }
 
+/* poll(2) until a deadline: how many are ready, 0 deadline passed, -EINTR, or
+** another -errno. */
+int cs_waitfds(struct pollfd *p, size_t count, int64_t deadline) {
+  for (;;) {
+    int n = poll(p, (nfds_t)count, milliseconds(deadline));
+    if (n != 0) return n > 0 ? n : -errno;
+    if (deadline != CS_FOREVER && cs_now() >= deadline) return 0;
+  }
+}
+
 /* Wait for one descriptor (none when fd < 0): 1 ready, 0 deadline passed,
 ** -EINTR, or another -errno. */
 int cs_waitfd(int fd, int want, int64_t deadline) {
   struct pollfd p;
+  int n;
   p.fd = fd;
   p.events =
       (short)((want & CS_READ ? POLLIN : 0) | (want & CS_WRITE ? POLLOUT : 0));
   p.revents = 0;
-  for (;;) {
-    int n = poll(&p, 1, milliseconds(deadline));
-    if (n > 0) return p.revents & POLLNVAL ? -EBADF : 1;
-    if (n < 0) return -errno;
-    if (deadline != CS_FOREVER && cs_now() >= deadline) return 0;
-  }
+  n = cs_waitfds(&p, 1, deadline);
+  return n > 0 && (p.revents & POLLNVAL) ? -EBADF : n;
 }
 
 /* close(2).  After EINTR Linux has closed the descriptor, and to try again

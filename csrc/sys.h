@@ -6,6 +6,7 @@
 #ifndef cs_sys_h
 #define cs_sys_h
 
+#include <poll.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -26,6 +27,7 @@ int64_t cs_deadline(int64_t timeout);
 int cs_setnonblock(int fd, int on);
 int cs_getnonblock(int fd);
 int cs_waitfd(int fd, int want, int64_t deadline);
+int cs_waitfds(struct pollfd *p, size_t count, int64_t deadline);
 int cs_setinheritable(int fd, int on);
 int cs_getinheritable(int fd);
 int cs_closefd(int fd);

@@ -23,13 +23,9 @@
 
 /* Arguments everywhere: self, size or data, flags, address. */
 
-/* With MSG_DONTWAIT a socket without a timeout does not wait; one with a
-** timeout does, as in Python. */
 static int drive_with(lua_State *L, cs_Socket *s, const cs_Op *op,
                       lua_Integer flags) {
-  int64_t timeout = s->h.timeout;
-  if (timeout < 0 && (flags & MSG_DONTWAIT)) timeout = 0;
-  return cs_drivewithin(L, &s->h, op, timeout);
+  return cs_drivewithin(L, &s->h, op, cs_patience(s, flags));
 }
 
 /* Flags are at index 3. */
@@ -345,17 +341,18 @@ static const cs_Op op_sendto = {"sendto", CS_WRITE, 4, try_sendto, NULL, 0};
 /* sock:sendto(data, [flags,] address) -> how many bytes went.  (sendto(2)) */
 static int sock_sendto(lua_State *L) {
   cs_Socket *s = cs_tosocket(L);
-  int last = lua_gettop(L) < 4 ? 3 : 4, n;
+  int last = lua_gettop(L) < 4 ? 3 : 4, named;
   check_data(L);
   if (last == 4) cs_checkint(L, 3);
   lua_settop(L, last);
-  n = cs_resolve(L, &s->h, last, s->family, s->type, "sendto");
-  if (n != 0) return n;
+  named = cs_resolve(L, last, s->family);
   if (last == 3) {
     lua_pushinteger(L, 0);
     lua_insert(L, 3);
   }
-  return drive(L, s, &op_sendto);
+  if (!named) return drive(L, s, &op_sendto);
+  return cs_drivenamed(L, &s->h, &op_sendto,
+                       cs_patience(s, lua_tointeger(L, 3)));
 }
 
 /*
