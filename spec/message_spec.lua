@@ -394,6 +394,9 @@ describe("sendmsg", function()
       local task = loop.spawn(client.sendmsg, client, {"c"}, nil, nil, path)
       loop.sleep(0)
       assert.are.equal("waiting", task:status())
+      local before = os.clock()
+      loop.sleep(0.2)                   -- in which it must not try and try
+      assert.is_true(os.clock() - before < 0.1, os.clock() - before)
       local data
       repeat data = server:recvmsg(1) until not pcall(server.recvmsg, server,
         1, 0, csock.MSG_PEEK)
