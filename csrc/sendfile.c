@@ -235,8 +235,8 @@ static int try_sendfile(lua_State *L, cs_Handle *h, int dontwait) {
   return 1;
 }
 
-/* Is it for the other way to try?  Not when something has been sent already, and
-** not when the fault is the socket's, which would tell it only once. */
+/* Is it for the other way to try?  Not when something has been sent already,
+** and not when the fault is the socket's, which would tell it only once. */
 static int gives_up(const Job *job, int err) {
   return job->total == 0 &&
          (err == EINVAL || err == ESPIPE || err == EBADF || err == ENOSYS ||

@@ -254,37 +254,62 @@ end
 for _, name in ipairs {"sendfile", "_sendfile_use_sendfile",
   "_sendfile_use_send"} do
   describe(name, function()
-    -- Its peer is another process, which prints what it has received.
+    -- f(sock): its peer is another process.  What that has received.
+    local function exchange_outside(f, reading)
+      local listener <close> = csock.socket()
+      listener:bind {"127.0.0.1", 0}
+      listener:listen()
+      local target = helper.tmpdir() .. "/target"
+      local script = target .. ".lua"
+      local file <close> = assert(io.open(script, "w"))
+      file:write(([[
+        local csock = require "csock"
+        local loop = require "csock.loop"
+        local sock <close> = csock.socket()
+        sock.rcvbuf = 65536
+        sock:connect {"127.0.0.1", %d}
+        local file <close> = io.open(%q, "wb")
+        local start = loop.now()
+        repeat
+          %s
+          local part = sock:recv(65536)
+          file:write(part)
+        until part == ""]]):format(listener:getsockname().port, target,
+          reading or ""))
+      file:close()
+      local process = helper.spawn_process(helper.lua .. " " .. script)
+      do
+        local sock <close> = listener:accept()
+        f(sock)
+      end
+      assert.is_true(process:wait())
+      local copy <close> = assert(io.open(target, "rb"))
+      return copy:read "a"
+    end
+
     for _, timeout in ipairs {"none", 5} do
       it("sends outside of tasks, with timeout " .. timeout, function()
-        local listener <close> = csock.socket()
-        listener:bind {"127.0.0.1", 0}
-        listener:listen()
-        local target = helper.tmpdir() .. "/target"
-        local script = target .. ".lua"
-        local file <close> = assert(io.open(script, "w"))
-        file:write(([[
-          local csock = require "csock"
-          local sock <close> = csock.create_connection {"127.0.0.1", %d}
-          local file <close> = io.open(%q, "wb")
-          repeat
-            local part = sock:recv(100000)
-            file:write(part)
-          until part == ""]]):format(listener:getsockname().port, target))
-        file:close()
-        local process = helper.spawn_process(helper.lua .. " " .. script)
-        do
-          local sock <close> = listener:accept()
+        local received = exchange_outside(function(sock)
           if timeout ~= "none" then sock.timeout = timeout end
           local source <close> = open()
           assert.equal(SIZE - 10, sock[name](sock, source, 10))
           assert.equal(SIZE, source:seek())
-        end
-        assert.is_true(process:wait())
-        local copy <close> = assert(io.open(target, "rb"))
-        assert.is_true(copy:read "a" == data:sub(11))
+        end)
+        assert.is_true(received == data:sub(11))
       end)
     end
+
+    it("has its timeout for each step, outside of tasks too", function()
+      local received = exchange_outside(function(sock)
+        sock.timeout = 0.5
+        sock.sndbuf = 65536
+        local source <close> = open()
+        local start = loop.now()
+        assert.equal(SIZE, sock[name](sock, source))
+        assert.is_true(loop.now() - start > 0.5)
+      end, "if loop.now() < start + 1 then loop.sleep(0.1) end")
+      assert.is_true(received == data)
+    end)
 
     it("begins at the offset, wherever the file was, and leaves it behind "
       .. "the last byte sent", function()
