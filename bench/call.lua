@@ -21,9 +21,9 @@ local function row(body, env, how)
   for name, value in pairs(env or {}) do
     names[#names + 1], values[#values + 1] = name, value
   end
-  local source = "local %s = ... return function(n) for _ = 1, n do %s end end"
-  source = source:format(table.concat(names, ", "), body)
-  local r = {name = body, env = env, n = 100}
+  local source = ("local %s = ... return function(n_) for _ = 1, n_ do %s end "
+    .. "end"):format(table.concat(names, ", "), body)
+  local r = {name = body:gsub("^local _ = ", ""), env = env, n = 100}
   for key, value in pairs(how or {}) do r[key] = value end
   r.run = assert(load(source, "=" .. body))(table.unpack(values))
   if r.task then
@@ -67,7 +67,8 @@ local function exchange(words, system, size, prepare, how)
   local data = ("x"):rep(size)
   prepare(a, b)
   how.name, how.system = words, system
-  row("a:send(d) b:recv(n)", {a = a, b = b, d = data, n = size}, how)
+  row("a:send(data) b:recv(size)",
+      {a = a, b = b, data = data, size = size}, how)
 end
 
 local function blocking() end
@@ -105,8 +106,8 @@ row("local _ = Point(1)", env)
 row("local _ = p.x", env)
 row("p.x = 2", env)
 row("local _ = p:get()", env)
-row("local _ = q:get()", env, {name = "local _ = q:get(), inherited"})
-row("local _ = p.double", env, {name = "local _ = p.double, a property"})
+row("local _ = q:get()", env, {name = "q:get(), inherited"})
+row("local _ = p.double", env, {name = "p.double, a property"})
 row("p.double = 2", env, {name = "p.double = 2, a property"})
 local Bare = {get = Point.get}
 Bare.__index = Bare

@@ -103,7 +103,7 @@ return function(rows, caption)
       :format(WIDTH, height),
     "<title>" .. title .. "</title>", STYLE,
     text(8, 24, "title", title),
-    text(8, 44, "small", "Ratio of the medians, lowest and highest round;"
+    text(8, 44, "small", "Bar: median ratio; line: lowest to highest round;"
       .. " C connections, S bytes, P messages deep"),
     text(WIDTH - RIGHT + 44, TOP - 14, "small end", "req/s"),
     text(WIDTH - 16, TOP - 14, "small end", "CPU a request"),

@@ -41,7 +41,8 @@ enum {
   PERIOD = 4096, /* of the bytes that are sent */
   STEP = 61,     /* from one exchange's bytes to the next's */
   SOURCES = 16,  /* addresses to connect from: the ports of one do not last */
-  BUCKETS = 3800
+  BUCKETS = 3800,
+  TRIES = 100
 };
 
 static const double REST = 0.02;      /* not counted at the start of a slice */
@@ -74,7 +75,7 @@ static struct side sides[2];
 static struct side *active; /* whose finished exchanges are followed by more */
 static struct {
   uint64_t requests, latency[BUCKETS];
-  double seconds, idle, cpu; /* in all; in vain; of the server */
+  double seconds, idle, cpu; /* in all; waiting; of the server */
   bool calm;                 /* nobody else took much of the machine */
 } slice;                     /* the one under way */
 static bool counting, verifying;
@@ -87,9 +88,10 @@ static void stop_servers(void) {
   process_stop(&sides[1].process);
 }
 
-static _Noreturn void die(const struct side *s, const char *what) {
+static _Noreturn void die(const struct side *s, const char *what, int error) {
   const char *who = s == &sides[1] ? "the reference" : "the server";
-  printf("failed %s: %s (%s)\n", s ? who : "load", what, strerror(errno));
+  printf("failed %s: %s%s%s\n", s ? who : "load", what, error ? ": " : "",
+         error ? strerror(error) : "");
   exit(EXIT_FAILURE); /* stops the servers */
 }
 
@@ -127,23 +129,24 @@ static void dial(struct conn *c) {
   struct sockaddr_in a = {.sin_family = AF_INET};
   int one = 1;
   c->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (c->fd < 0) die(NULL, "socket");
+  if (c->fd < 0) die(NULL, "socket", errno);
   setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
   if (opt.connect) {
     a.sin_addr.s_addr = htonl(INADDR_LOOPBACK + 256 + turn++ % SOURCES);
     setsockopt(c->fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof one);
-    if (bind(c->fd, (struct sockaddr *)&a, sizeof a)) die(NULL, "bind");
+    if (bind(c->fd, (struct sockaddr *)&a, sizeof a)) die(NULL, "bind", errno);
   }
   a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   a.sin_port = htons((uint16_t)c->side->process.port);
   if (connect(c->fd, (struct sockaddr *)&a, sizeof a) && errno != EINPROGRESS)
-    die(c->side, "connect");
+    die(c->side, "connect", errno);
 }
 
 static void watch(struct conn *c) {
   struct epoll_event e = {.events = EPOLLIN | EPOLLET, .data.ptr = c};
   if (!opt.connect || c->out) e.events |= EPOLLOUT;
-  if (epoll_ctl(poller, EPOLL_CTL_ADD, c->fd, &e)) die(NULL, "epoll_ctl");
+  if (epoll_ctl(poller, EPOLL_CTL_ADD, c->fd, &e))
+    die(NULL, "epoll_ctl", errno);
 }
 
 static void push(struct conn *c) {
@@ -151,7 +154,7 @@ static void push(struct conn *c) {
     const char *from = pattern + c->at + (batch - c->out);
     ssize_t n = send(c->fd, from, c->out, MSG_NOSIGNAL);
     if (n < 0 && errno == EAGAIN) return;
-    if (n < 0) die(c->side, "send");
+    if (n < 0) die(c->side, "send", errno);
     c->out -= (size_t)n;
   }
 }
@@ -187,13 +190,12 @@ static void finish(struct conn *c) {
 static void pull(struct conn *c) {
   ssize_t n = recv(c->fd, scratch, batch + 1, verifying ? 0 : MSG_TRUNC);
   if (n < 0 && errno == EAGAIN) return;
-  if (n < 0) die(c->side, "recv");
-  errno = EPROTO;
-  if (n == 0) die(c->side, "closed the connection");
-  if ((size_t)n > c->in) die(c->side, "sent more than it got");
+  if (n < 0) die(c->side, "recv", errno);
+  if (n == 0) die(c->side, "closed the connection", 0);
+  if ((size_t)n > c->in) die(c->side, "sent more than it got", 0);
   if (verifying &&
       memcmp(scratch, pattern + c->at + (batch - c->in), (size_t)n) != 0)
-    die(c->side, "sent other bytes than it got");
+    die(c->side, "sent other bytes than it got", 0);
   c->in -= (size_t)n;
   if (!c->in) finish(c);
 }
@@ -211,7 +213,7 @@ static void pump(double seconds, bool until_idle) {
       if (c->in && events[i].events & ~(uint32_t)EPOLLOUT) pull(c);
     }
     t = now();
-    if (n <= 0) slice.idle += (double)(t - last) / 1e9;
+    if (n <= 0 || nap) slice.idle += (double)(t - last) / 1e9;
     last = t;
   } while (t < end && !(until_idle && !inflight));
 }
@@ -219,14 +221,13 @@ static void pump(double seconds, bool until_idle) {
 static void drain(const struct side *s) {
   active = NULL;
   pump(PATIENCE, true);
-  errno = ETIMEDOUT;
-  if (inflight) die(s, "leaves requests unanswered");
+  if (inflight) die(s, "leaves requests unanswered", 0);
 }
 
 /* One exchange on every connection, each byte compared. */
 static void set_up(struct side *s) {
   s->conns = calloc(opt.conns, sizeof *s->conns);
-  if (!s->conns) die(NULL, "calloc");
+  if (!s->conns) die(NULL, "calloc", errno);
   verifying = true;
   for (size_t i = 0; i < opt.conns; i++) {
     s->conns[i] = (struct conn){.side = s, .fd = -1, .at = i * STEP % PERIOD};
@@ -246,8 +247,7 @@ static void count_slice(struct side *s) {
   slice.seconds = (double)(now() - start) / 1e9;
   process_account(&s->process, &to);
   slice.cpu = to.cpu - from.cpu;
-  slice.calm = process_disturbance(&from, &to) <= DISTURBED * opt.slice &&
-               slice.requests > 0;
+  slice.calm = process_disturbance(&from, &to) <= DISTURBED * opt.slice;
 }
 
 /* Loads one side: every byte compared at first, then only counted. */
@@ -271,21 +271,26 @@ static void print_slice(const struct side *s) {
 }
 
 /*
-** Reference, server, reference ... reference, so that each slice of the
-** server lies between two of the reference.  Disturbed slices are taken
-** again while there is time.
+** Measures a side until nobody disturbs, while there is time (spare slices)
+** for it; a slice in which the server got nothing done is no slice at all.
 */
+static void measure_calmly(struct side *s, double warm, int *spare) {
+  measure(s, warm);
+  for (int tries = 0; !slice.requests || (!slice.calm && *spare > 0); tries++) {
+    if (tries == TRIES) die(s, "answers nothing", 0);
+    drain(s);
+    measure(s, REST);
+    --*spare;
+  }
+}
+
+/* Reference, server, reference ... reference, so that each slice of the
+** server lies between two of the reference. */
 static void alternate(void) {
   int pairs = (int)(opt.seconds / opt.slice + 0.5), spare = 2 * pairs;
   for (int i = 0; pairs > 0 && i <= 2 * pairs; i++) {
     struct side *s = &sides[i % 2 == 0];
-    measure(s, i < 2 ? opt.warm : REST);
-    for (; !slice.calm && spare > 0; spare--) {
-      drain(s);
-      measure(s, REST);
-    }
-    errno = ETIMEDOUT;
-    if (!slice.requests) die(s, "answers nothing");
+    measure_calmly(s, i < 2 ? opt.warm : REST, &spare);
     print_slice(s);
     drain(s);
   }
@@ -348,7 +353,7 @@ static void prepare(void) {
   pattern = malloc(PERIOD + batch);
   scratch = malloc(batch + 1);
   poller = epoll_create1(EPOLL_CLOEXEC);
-  if (!pattern || !scratch || poller < 0) die(NULL, "setup");
+  if (!pattern || !scratch || poller < 0) die(NULL, "setup", errno);
   for (size_t i = 0; i < PERIOD + batch; i++) {
     x ^= x << 13;
     x ^= x >> 17;
@@ -365,7 +370,7 @@ int main(int argc, char **argv) {
   prepare();
   for (int i = 0; i < 2; i++)
     if (!process_start(&sides[i].process, argv[optind + i], opt.cores[0]))
-      die(&sides[i], "does not start");
+      die(&sides[i], "does not start", 0);
   /* on a single core who spins would starve the server */
   nap = opt.cores[1] >= 0 && process_pin(opt.cores[1]) ? 0 : 10;
   set_up(&sides[0]);

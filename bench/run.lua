@@ -58,8 +58,9 @@ local function parse_point(text)
 end
 
 local function parse(words)
-  local o = {rounds = 5, seconds = 1.5, slice = 0.25, points = STANDARD,
-             peers = {}}
+  local o = {peers = {}}
+  local standard = {rounds = 5, seconds = 1.5, slice = 0.25, points = STANDARD}
+  local quick = {rounds = 3, seconds = 0.5, slice = 0.1, points = QUICK}
   local i = 1
   local function value()
     i = i + 1
@@ -69,9 +70,7 @@ local function parse(words)
     return tonumber(value()) or fail("%s: not a number", words[i])
   end
   local options = {
-    ["--quick"] = function()
-      o.rounds, o.seconds, o.slice, o.points = 3, 0.5, 0.1, QUICK
-    end,
+    ["--quick"] = function() standard = quick end,
     ["--points"] = function() o.points = value() end,
     ["--rounds"] = function() o.rounds = number() end,
     ["--seconds"] = function() o.seconds = number() end,
@@ -88,6 +87,7 @@ local function parse(words)
     option()
     i = i + 1
   end
+  for name, value in pairs(standard) do o[name] = o[name] or value end
   local points = {}
   for text in o.points:gmatch "[^,]+" do
     points[#points + 1] = parse_point(text)
@@ -117,7 +117,7 @@ local function peer_command(name)
     local f = io.open(file)
     if f then
       f:close()
-      return program .. " " .. quote(file)
+      return quote(program) .. " " .. quote(file)
     end
   end
   fail("no peer named %s in bench/peers", name)
@@ -159,7 +159,7 @@ local function servers(o)
   if o.server then
     add("server", o.server, true)
   else
-    add("csock", with_csock(lua .. " " .. quote(root .. "/bench/echo.lua")),
+    add("csock", with_csock(quote(lua) .. " " .. quote(root .. "/bench/echo.lua")),
         true)
   end
   for _, name in ipairs(peer_names(o.peers)) do
@@ -266,14 +266,20 @@ local function short(n)
   return ("%.1fk"):format(n / 1e3)
 end
 
+local width = 14 -- of the names of points
+
+local function columns(format, point, server, ...)
+  local names = ("%s %-10s "):format(point .. (" "):rep(width - #point), server)
+  return names .. format:format(...)
+end
+
 local function print_row(point, server, rounds)
   local rate = over_rounds(rounds, "rate")
   local cpu = over_rounds(rounds, "cpu_us")
   local p99 = over_rounds(rounds, "p99_us")
-  print(("%-14s %-10s %6s %6s %5.2f %4.2f-%4.2f %6.2f %6.2f %5.2f %5.2f")
-    :format(point.name, server.name, short(rate.own), short(rate.c),
-            rate.ratio, rate.low, rate.high, cpu.own, cpu.c, cpu.ratio,
-            p99.ratio))
+  print(columns("%6s %6s %5.2f %4.2f-%4.2f %6.2f %6.2f %5.2f %5.2f",
+    point.name, server.name, short(rate.own), short(rate.c), rate.ratio,
+    rate.low, rate.high, cpu.own, cpu.c, cpu.ratio, p99.ratio))
   return {point = point.name, server = server.name, rate = rate, cpu = cpu}
 end
 
@@ -318,11 +324,11 @@ local function report(o, list, cell)
 Ratios are to the C server in the same run; throughput: higher is better,
 CPU time in us a request and p99 latency: lower is better.
 ]]
-  print(("%-14s %-10s %13s %15s %19s %5s"):format(
-    "", "", "requests/s", "ratio", "CPU us/request", "p99"))
-  print(("%-14s %-10s %6s %6s %5s %9s %6s %6s %5s %5s"):format(
-    "point", "server", "server", "C", "", "low-high", "server", "C", "ratio",
-    "ratio"))
+  for _, point in ipairs(o.points) do width = math.max(width, #point.name) end
+  print(columns("%13s %15s %19s %5s", "", "",
+    "requests/s", "ratio", "CPU us/request", "p99"))
+  print(columns("%6s %6s %5s %9s %6s %6s %5s %5s", "point", "server",
+    "server", "C", "", "low-high", "server", "C", "ratio", "ratio"))
   for _, point in ipairs(o.points) do
     for _, server in ipairs(list) do
       local here = cell(point, server)
@@ -331,8 +337,7 @@ CPU time in us a request and p99 latency: lower is better.
       end
       if here.failed then
         ok = false
-        print(("%-14s %-10s failed: %s"):format(point.name, server.name,
-                                               here.failed))
+        print(columns("failed: %s", point.name, server.name, here.failed))
       end
     end
   end
@@ -346,8 +351,8 @@ end
 local function main()
   local o = parse(arg)
   if o.calls then
-    local command = with_csock(lua .. " " .. quote(root .. "/bench/call.lua"))
-    os.exit(os.execute(command .. " " .. quote(bin .. "/call")))
+    local command = with_csock(quote(lua) .. " " .. quote(root .. "/bench/call.lua"))
+    os.exit(os.execute(command .. " " .. quote(bin .. "/call")) == true)
   end
   local list = servers(o)
   local rows, ok = report(o, list, measure(o, list))
@@ -360,4 +365,5 @@ local function main()
   os.exit(ok)
 end
 
-main()
+local ok, err = pcall(main)
+if not ok then fail("%s", err) end

@@ -965,6 +965,26 @@ describe("a coroutine that waits", function()
     ]])
   end)
 
+  it("is not kept when its task is gone", function()
+    assert.are.equal("nil\n", program [[
+      local weak = setmetatable({}, {__mode = "k"})
+      loop.run(function()
+        loop.spawn(function()
+          local thread = ours.create(function()
+            pcall(loop.sleep, 1000)
+            a:recv(1)
+          end)
+          weak[thread] = true
+          ours.resume(thread)
+        end)
+        loop.sleep(0)
+      end)
+      collectgarbage()
+      collectgarbage()
+      print(next(weak))
+    ]])
+  end)
+
   it("may be collected with its task", function()
     assert.are.equal("fine\n", program [[
       for _ = 1, 20 do

@@ -324,6 +324,20 @@ describe("a function as handler", function()
     assert.are.equal(0, #failures)
   end)
 
+  for name, value in pairs {
+    ["true"] = true, ["false"] = false, ["a number"] = 42,
+    ["a string"] = "setup", ["a function"] = print, ["a table"] = {},
+  } do
+    it("may return anything, as in Python: " .. name, function()
+      local answer, failures = request(function(sock)
+        sock:sendall "function"
+        return value
+      end)
+      assert.are.equal("function", answer)
+      assert.are.equal(0, #failures)
+    end)
+  end
+
   it("may make an instance of a handler class", function()
     local log = {}
     local Handler = noting(log, {

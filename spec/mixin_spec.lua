@@ -878,6 +878,8 @@ describe("drain", function()
       server:handle_request()
       assert.are.equal("begun", client:recv(5))
       is_a(csock.timeout, failure(loop.timeout, 0.001, server.drain, server))
+      is_a(csock.timeout, failure(loop.timeout, 0.001, server.drain, server,
+        1000))
       client:sendall "spared"
       assert.are.equal("SPARED", client:recv(100))
     end)
@@ -898,6 +900,24 @@ describe("cancel_requests", function()
     end)
     for i = 1, 3 do is_a(loop.CancelledError, log[i]) end
     assert.are.equal("x", log[4])
+  end)
+
+  it("in a handler cancels the others only", function()
+    local handler = {handle = function(self)
+      self.request:sendall "begun"
+      if self.request:recv(100) == "cancel" then
+        self.server:cancel_requests()
+        loop.sleep(0)
+        self.request:sendall "spared"
+      end
+    end}
+    serving(ThreadingTCPServer(anywhere, handler), function(server)
+      local other <close> = begun(server)
+      local client <close> = begun(server)
+      client:sendall "cancel"
+      assert.are.equal("", other:recv(1))
+      assert.are.equal("spared", client:recv(100))
+    end)
   end)
 
   it("is harmless when nothing runs", function()

@@ -763,10 +763,16 @@ describe("an error", function()
     end)
   end
 
-  it("of the listening socket itself ends the serving", function()
+  it("of a listening socket that was closed ends the serving", function()
     local server <close> = TCPServer(anywhere, Nothing)
     server.socket:close()
     refused("EBADF", server.serve_forever, server)
+  end)
+
+  it("of a socket that does not listen ends the serving", function()
+    local server <close> = TCPServer(anywhere, Nothing, false)
+    server:server_bind()
+    refused("EINVAL", server.serve_forever, server)
   end)
 end)
 

@@ -1012,6 +1012,17 @@ describe("csock.create_connection", function()
     assert.are.equal("ECONNREFUSED", err.errors[1].code)
   end)
 
+  it("leaves nothing to the collector when it fails", function()
+    local taken <close> = bound(AF_INET)
+    local address = taken:getsockname()
+    local _, before = helper.descriptors()
+    collectgarbage "stop"
+    pcall(csock.create_connection, address)
+    local _, after = helper.descriptors()
+    collectgarbage "restart"
+    assert.are.equal(before, after)
+  end)
+
   everywhere("raises for a name that nobody has", function()
     local ok, err = pcall(csock.create_connection, {("n"):rep(64), 1})
     assert.is_false(ok)
@@ -1197,6 +1208,25 @@ describe("send and recv", function()
     end)
   end)
 
+  it("wait for all, with MSG_WAITALL, or the end", function()
+    local _pair <close>, a, b = connected()
+    a:send "abc"
+    a:close()
+    assert.are.equal("abc", b:recv(6, csock.MSG_WAITALL))
+  end)
+
+  it("keep a part of all, with MSG_WAITALL, when there is no more", function()
+    local _pair <close>, a, b = connected()
+    loop.run(function()
+      local reader = loop.spawn(b.recv, b, 6, csock.MSG_WAITALL)
+      a:send "abc"
+      until_waiting(reader)
+      a.linger = 0
+      a:close()
+      assert.are.equal("abc", reader:join())
+    end)
+  end)
+
   it("wait for all, with MSG_WAITALL, outside of tasks", function()
     local listener <close> = listening()
     helper.spawn_process(("%s -e %s"):format(helper.lua, helper.quote(([[
@@ -1230,6 +1260,30 @@ describe("send and recv", function()
     a:close()
     local err = refused("ECONNRESET", b.recv, b, 1)
     assert.is_true(csock.isinstance(err, csock.ConnectionResetError))
+  end)
+
+  everywhere("raise where nobody takes a datagram", function()
+    local one <close> = bound(AF_INET, SOCK_DGRAM)
+    local two <close> = csock.socket(AF_INET, SOCK_DGRAM)
+    two:connect(one:getsockname())
+    one:close()
+    two.timeout = 2
+    two:send "anybody?"
+    refused("ECONNREFUSED", two.recv, two, 1)
+  end)
+
+  it("raise in a task that waits where nobody takes a datagram", function()
+    local one <close> = bound(AF_INET, SOCK_DGRAM)
+    local two <close> = csock.socket(AF_INET, SOCK_DGRAM)
+    two:connect(one:getsockname())
+    one:close()
+    two.timeout = 2
+    loop.run(function()
+      local reader = loop.spawn(two.recv, two, 1)
+      until_waiting(reader)
+      two:send "anybody?"
+      refused("ECONNREFUSED", reader.join, reader)
+    end)
   end)
 
   everywhere("raise when there is no peer", function()
@@ -2199,6 +2253,118 @@ describe("no timeout", function()
   end)
 end)
 
+-- The loop remembers that a read took all there was, and then waits for news
+-- before it tries again; here something is left though the read was short.
+-- Each socket has waited before, so that there is no first look to save it.
+describe("a short read in a task", function()
+  local function waited(sock, peer)
+    local reader = loop.spawn(sock.recv, sock, 100)
+    until_waiting(reader)
+    peer:send "first"
+    assert.are.equal("first", reader:join())
+    sock.timeout = 2
+  end
+
+  it("that only looked leaves the data", function()
+    local _pair <close>, a, b = connected()
+    loop.run(function()
+      waited(a, b)
+      local reader = loop.spawn(function()
+        return a:recv(100, csock.MSG_PEEK), a:recv(100)
+      end)
+      until_waiting(reader)
+      b:send "look"
+      assert.are.same({"look", "look"}, {reader:join()})
+    end)
+  end)
+
+  it("of urgent data's forerunners leaves what follows", function()
+    local _pair <close>, a, b = connected()
+    loop.run(function()
+      waited(a, b)
+      local reader = loop.spawn(function()
+        local text = ""
+        while #text < 11 do text = text .. a:recv(100) end
+        return text
+      end)
+      until_waiting(reader)
+      b:send "before"
+      b:send("!", csock.MSG_OOB)
+      b:send "after"
+      assert.are.equal("beforeafter", reader:join())
+    end)
+  end)
+
+  it("of the last data leaves the end", function()
+    local _pair <close>, a, b = connected()
+    loop.run(function()
+      waited(a, b)
+      local reader = loop.spawn(function()
+        return a:recv(100), a:recv(100)
+      end)
+      until_waiting(reader)
+      b:send "last"
+      b:close()
+      assert.are.same({"last", ""}, {reader:join()})
+    end)
+  end)
+
+  it("of the last data before a reset leaves the error", function()
+    local _pair <close>, a, b = connected()
+    loop.run(function()
+      waited(a, b)
+      b:send "last"
+      assert.are.equal("last", a:recv(100))
+      b.linger = 0
+      b:close()
+      refused("ECONNRESET", a.recv, a, 100)
+    end)
+  end)
+
+  for _, kind in ipairs {"SOCK_DGRAM", "SOCK_SEQPACKET"} do
+    it("of one message leaves the next, " .. kind, function()
+      local _pair <close>, a, b = pair(AF_UNIX, csock[kind])
+      loop.run(function()
+        waited(a, b)
+        local reader = loop.spawn(function()
+          return a:recv(100), a:recv(100)
+        end)
+        until_waiting(reader)
+        b:send "one"
+        b:send "two"
+        assert.are.same({"one", "two"}, {reader:join()})
+      end)
+    end)
+  end
+
+  it("of one UDP message leaves the next", function()
+    local one <close> = bound(AF_INET, SOCK_DGRAM)
+    local two <close> = csock.socket(AF_INET, SOCK_DGRAM)
+    two:connect(one:getsockname())
+    loop.run(function()
+      waited(one, two)
+      local reader = loop.spawn(function()
+        return one:recv(100), one:recv(100)
+      end)
+      until_waiting(reader)
+      two:send "one"
+      two:send "two"
+      assert.are.same({"one", "two"}, {reader:join()})
+    end)
+  end)
+
+  it("is followed by what comes later", function()
+    local _pair <close>, a, b = connected()
+    loop.run(function()
+      waited(a, b)
+      for i = 1, 100 do
+        b:send(tostring(i))
+        assert.are.equal(tostring(i), a:recv(100))
+      end
+    end)
+  end)
+end)
+
 describe("several tasks on one socket", function()
   it("each get one of the datagrams", function()
     local _pair <close>, a, b = pair(AF_UNIX, SOCK_DGRAM)
@@ -2444,6 +2610,87 @@ describe("a socket used inside and outside of tasks", function()
       acceptor:cancel()
     end)
     assert.are.same({nil, true}, {listener.timeout, listener.blocking})
+  end)
+end)
+
+-- Nobody should do this, and nothing may break when somebody does.
+describe("two objects on one descriptor", function()
+  it("both work outside of tasks", function()
+    local _pair <close>, a, b = pair()
+    local twin = csock.socket(nil, nil, nil, a:fileno())
+    b:send "ab"
+    assert.are.same({"a", "b"}, {a:recv(1), twin:recv(1)})
+    twin:detach()
+  end)
+
+  -- Each in a program of its own, which has to end in good order.
+  local function survives(script)
+    assert.are.equal("fine\n", run_lua([[
+      local csock = require "csock"
+      local loop = require "csock.loop"
+      local a, b = csock.socketpair()
+      local twin = csock.socket(nil, nil, nil, a:fileno())
+      local function read(sock)         -- a task that has begun to wait
+        local task = loop.spawn(pcall, sock.recv, sock, 1)
+        repeat loop.sleep(0) until task:status() ~= "ready"
+        return task
+      end
+      ]] .. script .. [[
+      print "fine"]]))
+  end
+
+  it("end in good order when both wait as the loop ends", function()
+    survives [[
+      loop.run(function()
+        read(a)
+        read(twin)
+      end)
+      twin:detach()
+      a:close()]]
+  end)
+
+  it("end in good order when the second leaves first", function()
+    survives [[
+      loop.run(function()
+        read(a)
+        read(twin)
+        twin:detach()
+        loop.sleep(0)
+      end)
+      a:close()]]
+  end)
+
+  it("end in good order when the first leaves first", function()
+    survives [[
+      loop.run(function()
+        read(a)
+        read(twin)
+        a:close()
+        loop.sleep(0)
+      end)
+      twin:detach()]]
+  end)
+
+  it("do not keep a later owner of the number from its data", function()
+    survives [[
+      loop.run(function()
+        read(a)
+        local number = a:fileno()
+        twin:close()                    -- and `a` knows nothing of it
+        local c, d = csock.socketpair()
+        assert(c:fileno() == number)
+        local reader = read(c)
+        d:send "x"
+        local ok, data = reader:join(5)
+        assert(ok and data == "x")
+        a:detach()
+        reader = read(c)
+        d:send "y"
+        ok, data = reader:join(5)
+        assert(ok and data == "y")
+        c:close()
+        d:close()
+      end)]]
   end)
 end)
 

@@ -288,7 +288,7 @@ local function resolve(rec, name)
   for i = 2, #rec.mro do
     if value ~= nil then break end
     value = info[rec.mro[i]].dict[name]
-    if value ~= nil and not inherits(name, value) then value = nil end
+    if not inherits(name, value) then value = nil end
   end
   place(rec, name, value)
 end
