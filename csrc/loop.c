@@ -59,8 +59,8 @@ void cs_wake(cs_Loop *loop, cs_Task *t, enum cs_Why why) {
   cs_enqueue(loop, t);
 }
 
-static void wake_all(cs_Loop *loop, cs_Link *list) {
-  while (list->next != list) cs_wake(loop, (cs_Task *)list->next, CS_GO);
+static void wake_all(cs_Loop *loop, cs_Link *list, enum cs_Why why) {
+  while (list->next != list) cs_wake(loop, (cs_Task *)list->next, why);
 }
 
 /*
@@ -76,8 +76,8 @@ void cs_opensource(cs_Source *s, int fd) {
 
 /* Let whoever waits for a source try again. */
 void cs_wakesource(cs_Loop *loop, cs_Source *s) {
-  wake_all(loop, &s->readers);
-  wake_all(loop, &s->writers);
+  wake_all(loop, &s->readers, CS_GO);
+  wake_all(loop, &s->writers, CS_GO);
 }
 
 /* Let go of the descriptor, which the caller closes or gives away; whoever
@@ -87,7 +87,7 @@ void cs_closesource(cs_Loop *loop, cs_Source *s) {
   s->fd = -1;
   s->idle = 0; /* or a read to come would wait, for nothing */
   if (s->watched) {
-    if (loop->slots[fd].source == s) loop->slots[fd].source = NULL;
+    loop->slots[fd].source = NULL;
     s->watched = 0;
     if (!loop->poller.ops->persistent)
       loop->poller.ops->forget(&loop->poller, fd);
@@ -107,6 +107,15 @@ static int grow_slots(cs_Loop *loop, size_t fd) {
   return 0;
 }
 
+/* Two sources on one descriptor, as when a number was adopted twice, or closed
+** by somebody else: the poller can serve one, the newer.  Whoever waits for
+** the other is told. */
+static void displace(cs_Loop *loop, cs_Source *s) {
+  s->watched = 0;
+  wake_all(loop, &s->readers, CS_WOKEN);
+  wake_all(loop, &s->writers, CS_WOKEN);
+}
+
 /* Tell the poller about a source: 0 or -errno. */
 static int watch(cs_Loop *loop, cs_Source *s, int want) {
   Slot *slot;
@@ -119,6 +128,7 @@ static int watch(cs_Loop *loop, cs_Source *s, int want) {
   err = loop->poller.ops->watch(&loop->poller, s->fd,
                                 (uint64_t)slot->generation << 32 | fd, want);
   if (err != 0) return err;
+  if (slot->source != NULL && slot->source != s) displace(loop, slot->source);
   slot->source = s;
   s->watched = 1;
   return 0;
@@ -132,8 +142,8 @@ static void deliver(cs_Loop *loop, const cs_Ready *r) {
   if (s == NULL || slot->generation != (uint32_t)(r->tag >> 32)) return;
   if (r->what & CS_READ) s->idle = 0;
   if (r->what & (CS_END | CS_URGENT)) s->wary = 1;
-  if (r->what & CS_READ) wake_all(loop, &s->readers);
-  if (r->what & CS_WRITE) wake_all(loop, &s->writers);
+  if (r->what & CS_READ) wake_all(loop, &s->readers, CS_GO);
+  if (r->what & CS_WRITE) wake_all(loop, &s->writers, CS_GO);
 }
 
 /*
@@ -259,7 +269,7 @@ void cs_endtask(lua_State *L, cs_Loop *loop, cs_Task *t, int status) {
   else
     close_thread(L, t->co);
   cs_cleartimer(&loop->timers, &t->timer);
-  wake_all(loop, &t->joiners);
+  wake_all(loop, &t->joiners, CS_GO);
   loop->live--;
   if (status == LUA_OK && t->nresults == 0) {
     keep_thread(L, t->co);

@@ -56,11 +56,12 @@ end
 local Finish = {__close = function(self) self.handler:finish() end}
 
 -- Make a handler for one request, and let it answer.  What is called instead
--- of a class may answer by itself and return nothing.
+-- of a class may answer by itself, and return anything.
 local function run(cls, request, client_address, server)
   local make = makers[cls] or is_callable(cls) and cls or maker(cls)
   local handler = make(request, client_address, server)
-  if handler == nil then return end
+  local kind = type(handler)
+  if kind ~= "table" and kind ~= "userdata" then return end
   if handler.setup then handler:setup() end
   local finish = handler.finish
   if finish == nil or finish == BaseRequestHandler.finish then -- no need
