@@ -284,22 +284,19 @@ static int64_t get_timeout(lua_State *L, int given) {
   return cs_checktimeout(L, TIMEOUT);
 }
 
-/* A number, its digits, or a service's name.  The resolver would cut numbers
-** to 16 bits, and say nothing. */
-static const char *get_port(lua_State *L) {
+/* The port or service.  A number that is no port is refused: the resolver would
+** cut it to 16 bits and say nothing. */
+static const char *check_port(lua_State *L) {
   const char *port;
   if (lua_type(L, PORT) == LUA_TNUMBER) {
-    lua_pushinteger(L, luaL_checkinteger(L, PORT));
+    lua_pushinteger(L, luaL_checkinteger(L, PORT)); /* "80", not "80.0" */
+    lua_tostring(L, -1);
     lua_replace(L, PORT);
-    port = lua_tostring(L, PORT);
-  } else
-    port = opt_name(L, PORT);
-  if (port != NULL && (*port == '-' || (*port >= '0' && *port <= '9'))) {
-    char *end;
-    long number = strtol(port, &end, 10); /* LONG_MAX if it is too large */
-    luaL_argcheck(L, *end != '\0' || (number >= 0 && number <= 65535), PORT,
-                  "port must be 0-65535");
   }
+  port = opt_name(L, PORT);
+  if (port != NULL && strspn(port, "-0123456789") == strlen(port) &&
+      (*port == '-' || strtoul(port, NULL, 10) > 65535))
+    luaL_argerror(L, PORT, "port must be 0-65535");
   return port;
 }
 
@@ -321,7 +318,7 @@ static int resolve_getaddrinfo(lua_State *L) {
     given = !lua_isnil(L, TIMEOUT);
   }
   host = opt_name(L, HOST);
-  port = get_port(L);
+  port = check_port(L);
   timeout = get_timeout(L, given);
   q = push_lookup(L, CS_ADDRESSES, host, port, finish_getaddrinfo)->question;
   q->family = cs_optint(L, FAMILY, 0);

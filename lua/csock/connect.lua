@@ -35,8 +35,10 @@ local function bad(name, arg, what)
   misuse("bad argument #%d to '%s' (%s)", arg, name, what)
 end
 
--- The options a function takes, and no others.
+-- The options a function takes, and no others; a table without any is some
+-- other thing that came to the wrong place.
 local function check_options(name, arg, options, known)
+  if next(options) == nil then bad(name, arg, "no options") end
   for key in pairs(options) do
     if not known[key] then
       bad(name, arg, ("unknown option '%s'"):format(tostring(key)))
@@ -56,6 +58,33 @@ local function check_address(name, address)
   end
 end
 
+local function set_up_connection(sock, info, timeout, source, alone)
+  sock:settimeout(timeout)
+  if source then sock:bind(source) end
+  if not alone then sock:settimeout(0) end
+  sock:connect(info[5])
+end
+
+-- One address: a connected socket; or nil and the error; or, unless it is to
+-- wait (alone), a socket whose connection is under way and an error that says
+-- so.
+local function try(info, timeout, source, alone)
+  local made, sock = pcall(module().socket, info[1], info[2], info[3])
+  local err = sock
+  if made then
+    local ok
+    ok, err = pcall(set_up_connection, sock, info, timeout, source, alone)
+    if ok then return sock end
+  end
+  local known = class.isinstance(err, errors.error)
+  if made and known and not alone and err.errno == constants.EINPROGRESS then
+    return sock, err
+  end
+  if made then sock:close() end
+  if not known then error(err, 0) end
+  return nil, err
+end
+
 -- A race -------------------------------------------------------------------
 
 local Race = {}
@@ -64,26 +93,16 @@ Race.__index = Race
 -- Begin the attempt at an address: the socket, if it is connected already.
 -- Where there is nothing else to look after it waits as any connect does.
 function Race:start(index, info, alone)
-  local sock
-  local ok, err = pcall(function()
-    sock = module().socket(info[1], info[2], info[3])
-    sock:settimeout(self.timeout)
-    if self.source then sock:bind(self.source) end
-    if not alone then sock:settimeout(0) end
-    sock:connect(info[5])
-  end)
-  if ok then return sock end
-  local known = class.isinstance(err, errors.error)
-  if known and not alone and err.errno == constants.EINPROGRESS then
+  local sock, err = try(info, self.timeout, self.source, alone)
+  if not err then return sock end
+  if sock then
     table.insert(self.pending, {
       index = index, address = info[5], sock = sock,
       deadline = self.timeout and now() + self.timeout or math.huge,
     })
-    return nil
+  else
+    self.errors[index] = err
   end
-  if sock then sock:close() end
-  if not known then error(err, 0) end
-  self.errors[index] = err
 end
 
 -- The task of an attempt.
@@ -197,6 +216,10 @@ end
 
 -- A connected socket, or nil and the errors of the addresses.
 local function race(infos, timeout, source)
+  if #infos == 1 then -- the usual case, and no race
+    local sock, err = try(infos[1], timeout, source, true)
+    return sock, {err}
+  end
   local self <close> = setmetatable({
     timeout = timeout, source = source, pending = {}, errors = {},
   }, Race)
@@ -226,7 +249,8 @@ local function connection(address, timeout, source, all_errors)
     error(placed(errors.OSError(nil, "getaddrinfo returns an empty list",
       "create_connection")), 0)
   end
-  local sock, failures = race(interleave(infos), timeout, source)
+  local sock, failures = race(#infos > 1 and interleave(infos) or infos,
+    timeout, source)
   if sock then return sock end
   if all_errors then
     error(placed(errors.ExceptionGroup("create_connection failed", failures)),
@@ -333,8 +357,8 @@ function exports.create_server(address, options)
   if options ~= nil and type(options) ~= "table" then
     bad(name, 2, "table expected, got " .. type(options))
   end
+  if options then check_options(name, 2, options, server_options) end
   options = options or {}
-  check_options(name, 2, options, server_options)
   if options.reuse_port and not constants.SO_REUSEPORT then
     bad(name, 2, "SO_REUSEPORT not supported on this platform")
   end
