@@ -324,7 +324,15 @@ static int receive(lua_State *L, cs_Handle *h, int dontwait,
   if (p->count > MAX_PARTS) return h->source.fd < 0 ? -EBADF : -EMSGSIZE;
   clear(&m, &message.from, p, room);
   n = recvmsg(h->source.fd, &m, flags | sealed | dontwait);
-  if (n < 0) return -errno;
+  if (n < 0) {
+    int err = errno;
+    if (p->done == 0 || err == EAGAIN || err == EINTR || h->source.fd < 0)
+      return -err;
+    n = 0; /* what has come first is kept; the error shows again, next time */
+    m.msg_namelen = 0;
+    m.msg_controllen = 0;
+    m.msg_flags = 0;
+  }
   if (wants_all(s, flags) && is_part(p, &m, n)) {
     advance(p, (size_t)n);
     return dontwait ? -EAGAIN : -EINTR;

@@ -213,7 +213,7 @@ describe("messages to Python and back", function()
       for _ = 1, 2 do
         sock:sendmsg{"who am I?"}
         local data, ancdata = sock:recvmsg(100, 100)
-        assert.are.equal(core.process.getpid(), (string.unpack("iII", data)))
+        assert.are.equal(transports.pid(), (string.unpack("iII", data)))
         assert.are.equal(1, #ancdata)
         assert.are.equal(csock.SCM_CREDENTIALS, ancdata[1][2])
         local pid, uid, gid = string.unpack("iII", ancdata[1][3])

@@ -19,6 +19,12 @@ local MSG = transports.MSG
 transports.object = io.stdout           -- Python's object(): good for nothing
 transports.int = string.packsize "i"
 
+--- This process, as the kernel tells it; nil where it has no /proc.
+function transports.pid()
+  local file <close> = io.open "/proc/self/stat"
+  return file and file:read "n"
+end
+
 -- Assertions ----------------------------------------------------------------
 
 --- The call is misuse: an ordinary Lua argument error.
