@@ -12,8 +12,6 @@ local socket = require "csock.socket"
 
 local csock = {
   buffer = core.buffer,
-  isinstance = class.isinstance,
-  issubclass = class.issubclass,
   CMSG_LEN = core.CMSG_LEN,
   CMSG_SPACE = core.CMSG_SPACE,
   getaddrinfo = core.getaddrinfo,
@@ -22,13 +20,15 @@ local csock = {
   gethostbyname = core.gethostbyname,
   gethostbyname_ex = core.gethostbyname_ex,
   gethostname = core.gethostname,
+  getnameinfo = core.getnameinfo,
+  has_ipv6 = core.constants.AF_INET6 ~= nil,
+  isinstance = class.isinstance,
+  issubclass = class.issubclass,
   recv_fds = core.recv_fds,
   send_fds = core.send_fds,
-  getnameinfo = core.getnameinfo,
   setdefaulttimeout = core.setdefaulttimeout,
   sethostname = core.sethostname,
   socketpair = core.socketpair,
-  has_ipv6 = core.constants.AF_INET6 ~= nil,
 }
 for name, value in pairs(core.constants) do csock[name] = value end
 for name, value in pairs(errors) do csock[name] = value end
