@@ -61,7 +61,7 @@ ldflags/valgrind  := -Wl,-z,nodelete
 # `make V=1` shows the commands.
 quiet := $(if $(V),,@)
 
-compile = $(CC) $(standard) -fPIC -fvisibility=hidden $(CFLAGS) \
+compile = $(CC) $(standard) -fPIC -pthread -fvisibility=hidden $(CFLAGS) \
   $(cflags/$(VARIANT)) -I$(incdir) -I.build
 
 # --- what the programs see -------------------------------------------------
@@ -94,7 +94,7 @@ lua/csock/core.so: .build/release/csock/core.so
 $(module): $(objects)
 	@mkdir -p $(@D)
 	@echo "  link     $@"
-	$(quiet)$(CC) $(LIBFLAG) $(LDFLAGS) $(ldflags/$(VARIANT)) -o $@ $^ $(LDLIBS)
+	$(quiet)$(CC) $(LIBFLAG) -pthread $(LDFLAGS) $(ldflags/$(VARIANT)) -o $@ $^ $(LDLIBS)
 
 $(out)/%.o: csrc/%.c Makefile | deps .build/constants.inc
 	@mkdir -p $(@D)

@@ -5,16 +5,24 @@
 #include <lua.h>
 
 #include "address.h"
+#include "buffer.h"
 #include "class.h"
+#include "cmsg.h"
+#include "connect.h"
 #include "constants.h"
 #include "coroutine.h"
 #include "error.h"
+#include "file.h"
 #include "loop.h"
+#include "message.h"
 #include "process.h"
+#include "reader.h"
 #include "resolve.h"
+#include "sendfile.h"
 #include "socket.h"
 #include "task.h"
 #include "transfer.h"
+#include "writer.h"
 
 __attribute__((visibility("default"))) int luaopen_csock_core(lua_State *L);
 
@@ -25,12 +33,20 @@ int luaopen_csock_core(lua_State *L) {
   cs_open_constants(L);
   cs_open_error(L);
   cs_open_address(L);
+  cs_open_buffer(L);
+  cs_open_cmsg(L);
   cs_open_loop(L);
   cs_open_task(L);
   cs_open_coroutine(L);
   cs_open_socket(L);
   cs_open_transfer(L);
+  cs_open_sendfile(L);
+  cs_open_message(L);
+  cs_open_file(L);
+  cs_open_reader(L);
+  cs_open_writer(L);
   cs_open_resolve(L);
+  cs_open_connect(L);
   cs_open_process(L);
   return 1;
 }

@@ -15,11 +15,11 @@
 
 static int would_block(int err) {
   return err == EAGAIN || err == EWOULDBLOCK || err == EINPROGRESS ||
-         err == EALREADY || err == CS_ELATER;
+         err == EALREADY || err == CS_ELATER || err == CS_EMORE;
 }
 
 static int failed(lua_State *L, cs_Handle *h, const cs_Op *op, int err) {
-  if (err == CS_ELATER) err = EAGAIN;
+  if (err == CS_ELATER || err == CS_EMORE) err = EAGAIN;
   if (op->failed != NULL) return op->failed(L, h, err);
   return cs_fail(L, h->safe, err, op->name, op->address);
 }
@@ -63,10 +63,19 @@ static int sleep_until(lua_State *L, cs_Handle *h, const cs_Op *op, int err,
                       (lua_KContext)op, goon);
 }
 
+/* Go on when the other ready tasks have run. */
+static int let_others(lua_State *L, cs_Handle *h, const cs_Op *op,
+                      int64_t deadline) {
+  h->loop->current->deadline = deadline;
+  return cs_pass(L, h->loop, (lua_KContext)op, goon);
+}
+
 static int again(lua_State *L, cs_Handle *h, const cs_Op *op,
                  int64_t deadline) {
   int n = attempt(L, h, op);
   if (n >= 0) return n;
+  if (n == -CS_EMORE || n == -CS_ETURN) deadline = cs_deadline(h->timeout);
+  if (n == -CS_ETURN) return let_others(L, h, op, deadline);
   if (!would_block(-n)) return failed(L, h, op, -n);
   /* events that bring nothing must not keep the deadline from coming */
   if (deadline != CS_FOREVER && deadline <= cs_now())
@@ -111,11 +120,11 @@ static int drive_in_task(lua_State *L, cs_Handle *h, const cs_Op *op,
   if (h->source.idle & op->want) /* the last read took all there was */
     return sleep_until(L, h, op, EAGAIN, cs_deadline(timeout));
   if (--loop->budget < 0) { /* it never has to wait: let the others run */
-    t->deadline = cs_deadline(timeout);
-    return cs_pass(L, loop, (lua_KContext)op, goon);
+    return let_others(L, h, op, cs_deadline(timeout));
   }
   n = attempt(L, h, op);
   if (n >= 0) return n;
+  if (n == -CS_ETURN) return let_others(L, h, op, cs_deadline(timeout));
   if (!would_block(-n)) return failed(L, h, op, -n);
   return sleep_until(L, h, op, -n, cs_deadline(timeout));
 }
@@ -150,6 +159,11 @@ static int drive_outside(lua_State *L, cs_Handle *h, const cs_Op *op,
     cs_checkcancel(L, loop, op->name);
     n = op->attempt(L, h, dontwait);
     if (n >= 0) return n;
+    if (n == -CS_EMORE || n == -CS_ETURN) started = 0;
+    if (n == -CS_ETURN) {
+      cs_runhooks(L);
+      continue;
+    }
     if (n != -EINTR && (!would_block(-n) || timeout == 0))
       return failed(L, h, op, -n);
     if (!started) {

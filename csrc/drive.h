@@ -23,6 +23,11 @@ typedef struct cs_Handle {
 /* an attempt's errno: would block, but no descriptor will tell when it is over
  */
 #define CS_ELATER 0x10001
+/* would block, but something came or went first: the timeout begins anew, as
+** it does where one operation is many of Python's calls */
+#define CS_EMORE  0x10002
+/* would not block, but has taken its time: the same, when others had a turn */
+#define CS_ETURN  0x10003
 
 typedef struct cs_Op {
   const char *name;

@@ -16,7 +16,7 @@
 #include "error.h"
 
 /* registry key of the table of metatables: by errno, and "name",
-** "cancelled", "default"; and
+** "host", "cancelled", "giveup", "default"; and
 ** "here", the directory of csock's Lua files */
 static const char classes = 'e';
 
@@ -118,6 +118,30 @@ int cs_fail(lua_State *L, int safe, int err, const char *op, int addr) {
   return report(L, safe);
 }
 
+/* The same, but of the class that is registered by this name, whatever class
+** the errno has. */
+int cs_failas(lua_State *L, int safe, const char *class, int err,
+              const char *op) {
+  push_error(L, op, 0);
+  lua_pushinteger(L, err);
+  lua_setfield(L, -2, "errno");
+  set(L, "code", cs_errnoname(err));
+  set(L, "strerror", text(err));
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &classes);
+  set_class(L, lua_getfield(L, -1, class));
+  return report(L, safe);
+}
+
+/* The same for a failure that has no errno, only a text (Python's
+** OSError("...")). */
+int cs_failtext(lua_State *L, int safe, const char *what, const char *op) {
+  push_error(L, op, 0);
+  set(L, "strerror", what);
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &classes);
+  set_class(L, lua_getfield(L, -1, "default"));
+  return report(L, safe);
+}
+
 /* Is the value on top of the stack the error of a cancelled task? */
 int cs_iscancel(lua_State *L) {
   int is;
@@ -166,6 +190,25 @@ int cs_failname(lua_State *L, int safe, int code, const char *op, int addr) {
   set(L, "strerror", gai_strerror(code));
   lua_rawgetp(L, LUA_REGISTRYINDEX, &classes);
   set_class(L, lua_getfield(L, -1, "name"));
+  return report(L, safe);
+}
+
+static const char *host_code(int code) {
+  static const char *const names[] = {"HOST_NOT_FOUND", "TRY_AGAIN",
+                                      "NO_RECOVERY", "NO_DATA"};
+  return code >= 1 && code <= 4 ? names[code - 1] : NULL;
+}
+
+/* The same for gethostbyname(3) and gethostbyaddr(3), with another number
+** space again. */
+int cs_failhost(lua_State *L, int safe, int code, const char *op, int addr) {
+  push_error(L, op, addr);
+  lua_pushinteger(L, code);
+  lua_setfield(L, -2, "errno");
+  set(L, "code", host_code(code));
+  set(L, "strerror", hstrerror(code));
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &classes);
+  set_class(L, lua_getfield(L, -1, "host"));
   return report(L, safe);
 }
 
@@ -244,7 +287,8 @@ void cs_runhooks(lua_State *L) {
 }
 
 /* core.seterrors(t): the metatables of errors, by errno, and for
-** "name", "cancelled", "default"; and `here`, how the sources of csock's own
+** "name", "host", "cancelled", "giveup", "default"; and `here`, how the
+** sources of csock's own
 ** functions begin. */
 static int error_seterrors(lua_State *L) {
   luaL_checktype(L, 1, LUA_TTABLE);

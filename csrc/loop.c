@@ -74,19 +74,25 @@ void cs_opensource(cs_Source *s, int fd) {
   cs_initlist(&s->writers);
 }
 
+/* Let whoever waits for a source try again. */
+void cs_wakesource(cs_Loop *loop, cs_Source *s) {
+  wake_all(loop, &s->readers, CS_GO);
+  wake_all(loop, &s->writers, CS_GO);
+}
+
 /* Let go of the descriptor, which the caller closes or gives away; whoever
 ** waits for it is woken, tries again, and finds EBADF. */
 void cs_closesource(cs_Loop *loop, cs_Source *s) {
   int fd = s->fd;
   s->fd = -1;
+  s->idle = 0; /* or a read to come would wait, for nothing */
   if (s->watched) {
     loop->slots[fd].source = NULL;
     s->watched = 0;
     if (!loop->poller.ops->persistent)
       loop->poller.ops->forget(&loop->poller, fd);
   }
-  wake_all(loop, &s->readers, CS_GO);
-  wake_all(loop, &s->writers, CS_GO);
+  cs_wakesource(loop, s);
 }
 
 static int grow_slots(cs_Loop *loop, size_t fd) {

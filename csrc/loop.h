@@ -99,6 +99,7 @@ static inline void cs_initlist(cs_Link *list) {
 }
 
 void cs_opensource(cs_Source *s, int fd);
+void cs_wakesource(cs_Loop *loop, cs_Source *s);
 void cs_closesource(cs_Loop *loop, cs_Source *s);
 
 int cs_intask(lua_State *L, cs_Loop *loop);

@@ -99,6 +99,12 @@ static int process_alarm(lua_State *L) {
   return 1;
 }
 
+/* getpid() -> the number of this process. (getpid(2)) */
+static int process_getpid(lua_State *L) {
+  lua_pushinteger(L, (lua_Integer)getpid());
+  return 1;
+}
+
 static const luaL_Reg watch_meta[] = {
     {"__close", watch_close},
     {"__gc", watch_close},
@@ -113,6 +119,7 @@ static const luaL_Reg watch_methods[] = {
 
 static const luaL_Reg process_funcs[] = {
     {"alarm", process_alarm},
+    {"getpid", process_getpid},
     {"signals", process_signals},
     {NULL, NULL},
 };

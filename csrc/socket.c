@@ -66,6 +66,7 @@ static cs_Socket *push_plain(lua_State *L, cs_Loop *loop) {
 static void open_socket(cs_Socket *s, int fd, int nonblock) {
   s->h.source.fd = fd;
   s->h.nonblock = (unsigned char)nonblock;
+  s->closed = 0;
 }
 
 /* new(metatable) -> a closed socket of that class. */
@@ -166,16 +167,23 @@ static int sock_init(lua_State *L) {
   return 0;
 }
 
+/* Close it for its user, and its descriptor with the last of its files: 0 or
+** -errno. */
+int cs_closesocket(cs_Socket *s) {
+  int fd = s->h.source.fd;
+  s->closed = 1;
+  if (fd < 0 || s->files > 0) return 0;
+  cs_closesource(s->h.loop, &s->h.source);
+  return cs_closefd(fd);
+}
+
 /* sock:close() -> true, also when it is closed already.  Whoever waits for it
-** gets EBADF.  (close(2)) */
+** gets EBADF.  While a file of makefile's is open it only counts as closed, and
+** goes on working, as Python's.  (close(2)) */
 static int sock_close(lua_State *L) {
   cs_Socket *s = cs_tosocket(L);
-  int fd = s->h.source.fd, err;
-  if (fd >= 0) {
-    cs_closesource(s->h.loop, &s->h.source);
-    err = cs_closefd(fd);
-    if (err != 0) return cs_fail(L, s->h.safe, -err, "close", 0);
-  }
+  int err = cs_closesocket(s);
+  if (err != 0) return cs_fail(L, s->h.safe, -err, "close", 0);
   lua_pushboolean(L, 1);
   return 1;
 }
@@ -245,16 +253,26 @@ static int socket_pair(lua_State *L) {
 ** Names of sockets
 */
 
-/* sock:bind(address) -> true.  (bind(2)) */
+static int try_bind(lua_State *L, cs_Handle *h, int dontwait) {
+  cs_Address a;
+  (void)dontwait;
+  cs_checkaddress(L, 2, ((cs_Socket *)h)->family, &a);
+  if (bind(h->source.fd, &a.u.any, a.len) < 0) return -errno;
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
+static const cs_Op op_bind = {"bind", CS_WRITE, 2, try_bind, NULL, 0};
+
+/* sock:bind(address) -> true.  Only a look-up of its host waits.  (bind(2)) */
 static int sock_bind(lua_State *L) {
   cs_Socket *s = cs_tosocket(L);
-  cs_Address a;
   int n;
   lua_settop(L, 2);
-  n = cs_resolve(L, &s->h, 2, s->family, s->type, "bind");
-  if (n != 0) return n;
-  cs_checkaddress(L, 2, s->family, &a);
-  return result(L, s, bind(s->h.source.fd, &a.u.any, a.len), "bind", 2);
+  if (cs_resolve(L, 2, s->family))
+    return cs_drivenamed(L, &s->h, &op_bind, s->h.timeout);
+  n = try_bind(L, &s->h, 0);
+  return n > 0 ? n : cs_fail(L, s->h.safe, -n, "bind", 2);
 }
 
 typedef int (*GetName)(int fd, struct sockaddr *a, socklen_t *len);
@@ -346,11 +364,12 @@ static const cs_Op op_connect = {"connect", CS_WRITE, 2, try_connect, NULL, 1};
 
 static int connect_with(lua_State *L, const cs_Op *op) {
   cs_Socket *s = cs_tosocket(L);
-  int n;
+  int named;
   lua_settop(L, 2);
   lua_pushboolean(L, 0);
-  n = cs_resolve(L, &s->h, 2, s->family, s->type, "connect");
-  return n != 0 ? n : cs_drive(L, &s->h, op);
+  named = cs_resolve(L, 2, s->family);
+  return named ? cs_drivenamed(L, &s->h, op, s->h.timeout)
+               : cs_drive(L, &s->h, op);
 }
 
 /* sock:connect(address) -> true.  (connect(2)) */
@@ -503,7 +522,8 @@ static int sock_getproto(lua_State *L) {
 }
 
 static int sock_getclosed(lua_State *L) {
-  lua_pushboolean(L, cs_tosocket(L)->h.source.fd < 0);
+  cs_Socket *s = cs_tosocket(L);
+  lua_pushboolean(L, s->closed || s->h.source.fd < 0);
   return 1;
 }
 

@@ -4,16 +4,26 @@
 #define cs_socket_h
 
 #include <lua.h>
+#include <sys/socket.h>
 
 #include "drive.h"
 
 typedef struct cs_Socket {
   cs_Handle h; /* first */
   int family, type, proto;
+  int closed; /* by its user; the descriptor may live on, for its files */
+  int files;  /* made by makefile and still open */
 } cs_Socket;
 
 cs_Socket *cs_tosubclass(lua_State *L);
+int cs_closesocket(cs_Socket *s);
 void cs_open_socket(lua_State *L);
+
+/* How long an operation with these flags may wait.  With MSG_DONTWAIT a socket
+** without a timeout does not wait; one with a timeout does, as in Python. */
+static inline int64_t cs_patience(const cs_Socket *s, lua_Integer flags) {
+  return s->h.timeout < 0 && (flags & MSG_DONTWAIT) ? 0 : s->h.timeout;
+}
 
 /* The socket at index 1, open or closed.  A plain one is known by the address
 ** of its metatable, which spares the look-up. */
@@ -25,6 +35,16 @@ static inline cs_Socket *cs_tosocket(lua_State *L) {
     if (plain) return (cs_Socket *)p;
   }
   return cs_tosubclass(L);
+}
+
+/* A read that took less than it asked for has emptied the queue, unless
+** something cut it short: a flag, the end, urgent data (`wary`), or, on other
+** families, the border of a message. */
+static inline void cs_noteshort(cs_Socket *s, size_t n, size_t size,
+                                int flags) {
+  if (n > 0 && n < size && flags == 0 && !s->h.source.wary &&
+      s->type == SOCK_STREAM && (s->family == AF_INET || s->family == AF_INET6))
+    s->h.source.idle |= CS_READ;
 }
 
 #endif

@@ -17,6 +17,9 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
+#if defined(__linux__)
+#include <sys/sendfile.h>
+#endif
 #include <time.h>
 #include <unistd.h>
 
@@ -71,20 +74,27 @@ static int milliseconds(int64_t deadline) {
   return left < 1000000000 ? (int)left : 1000000000;
 }
 
+/* poll(2) until a deadline: how many are ready, 0 deadline passed, -EINTR, or
+** another -errno. */
+int cs_waitfds(struct pollfd *p, size_t count, int64_t deadline) {
+  for (;;) {
+    int n = poll(p, (nfds_t)count, milliseconds(deadline));
+    if (n != 0) return n > 0 ? n : -errno;
+    if (deadline != CS_FOREVER && cs_now() >= deadline) return 0;
+  }
+}
+
 /* Wait for one descriptor (none when fd < 0): 1 ready, 0 deadline passed,
 ** -EINTR, or another -errno. */
 int cs_waitfd(int fd, int want, int64_t deadline) {
   struct pollfd p;
+  int n;
   p.fd = fd;
   p.events =
       (short)((want & CS_READ ? POLLIN : 0) | (want & CS_WRITE ? POLLOUT : 0));
   p.revents = 0;
-  for (;;) {
-    int n = poll(&p, 1, milliseconds(deadline));
-    if (n > 0) return p.revents & POLLNVAL ? -EBADF : 1;
-    if (n < 0) return -errno;
-    if (deadline != CS_FOREVER && cs_now() >= deadline) return 0;
-  }
+  n = cs_waitfds(&p, 1, deadline);
+  return n > 0 && (p.revents & POLLNVAL) ? -EBADF : n;
 }
 
 /* close(2).  After EINTR Linux has closed the descriptor, and to try again
@@ -97,6 +107,36 @@ int cs_closefd(int fd) {
 int cs_pipe(int fds[2]) {
   return pipe2(fds, O_CLOEXEC | O_NONBLOCK) < 0 ? -errno : 0;
 }
+
+#if defined(__linux__)
+/* Send up to 'count' bytes of the file 'from', 'offset' bytes into it, to the
+** socket 'to', without moving the file's own position: how many went, 0 at the
+** file's end, or -errno.  Unlike send it has no MSG_NOSIGNAL; so the signal is
+** held back, and taken out of the way if it was this call's.  (sendfile(2)) */
+ssize_t cs_sendfile(int to, int from, int64_t offset, size_t count) {
+  const struct timespec now = {0, 0};
+  sigset_t sigpipe, before, pending;
+  off_t at = (off_t)offset;
+  ssize_t n;
+  sigemptyset(&sigpipe);
+  sigaddset(&sigpipe, SIGPIPE);
+  sigemptyset(&pending);
+  pthread_sigmask(SIG_BLOCK, &sigpipe, &before);
+  if (sigismember(&before, SIGPIPE)) sigpending(&pending);
+  n = sendfile(to, from, &at, count);
+  if (n < 0) n = -errno;
+  if (n == -EPIPE && !sigismember(&pending, SIGPIPE))
+    while (sigtimedwait(&sigpipe, NULL, &now) < 0 && errno == EINTR) continue;
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  return n;
+}
+#else
+/* Elsewhere it has other arguments, if it is there at all. */
+ssize_t cs_sendfile(int to, int from, int64_t offset, size_t count) {
+  (void)to, (void)from, (void)offset, (void)count;
+  return -ENOSYS;
+}
+#endif
 
 /*
 ** Signals: a handler that writes the number to the pipes of all who watch it.

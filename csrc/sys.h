@@ -6,7 +6,10 @@
 #ifndef cs_sys_h
 #define cs_sys_h
 
+#include <poll.h>
+#include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #define CS_FOREVER INT64_MAX /* the deadline that never comes */
 #define CS_SECOND  INT64_C(1000000000)
@@ -24,10 +27,12 @@ int64_t cs_deadline(int64_t timeout);
 int cs_setnonblock(int fd, int on);
 int cs_getnonblock(int fd);
 int cs_waitfd(int fd, int want, int64_t deadline);
+int cs_waitfds(struct pollfd *p, size_t count, int64_t deadline);
 int cs_setinheritable(int fd, int on);
 int cs_getinheritable(int fd);
 int cs_closefd(int fd);
 int cs_pipe(int fds[2]);
+ssize_t cs_sendfile(int to, int from, int64_t offset, size_t count);
 
 int cs_watchsignal(int signo, int fd);
 void cs_unwatchsignal(int signo, int fd);

@@ -1,6 +1,6 @@
 /* transfer: data through a socket, each operation an attempt for the driver.
-** One scratch buffer, the loop's, receives; so what arrives is copied once,
-** into the Lua string.
+** One scratch buffer, the loop's, receives, so what arrives is copied once,
+** into the Lua string; or not at all, into a buffer of the user's.
 ** Invariant: an attempt keeps nothing outside of the Lua stack, and pops what
 ** it pushed when it fails. */
 
@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 
 #include "address.h"
+#include "buffer.h"
 #include "drive.h"
 #include "error.h"
 #include "resolve.h"
@@ -22,12 +23,14 @@
 
 /* Arguments everywhere: self, size or data, flags, address. */
 
-/* Flags are at index 3.  With MSG_DONTWAIT a socket without a timeout does not
-** wait; one with a timeout does, as in Python. */
+static int drive_with(lua_State *L, cs_Socket *s, const cs_Op *op,
+                      lua_Integer flags) {
+  return cs_drivewithin(L, &s->h, op, cs_patience(s, flags));
+}
+
+/* Flags are at index 3. */
 static int drive(lua_State *L, cs_Socket *s, const cs_Op *op) {
-  int64_t timeout = s->h.timeout;
-  if (timeout < 0 && (lua_tointeger(L, 3) & MSG_DONTWAIT)) timeout = 0;
-  return cs_drivewithin(L, &s->h, op, timeout);
+  return drive_with(L, s, op, lua_tointeger(L, 3));
 }
 
 static size_t get_size(lua_State *L) {
@@ -57,15 +60,6 @@ static void push_data(lua_State *L, const char *data, size_t n, size_t size) {
   lua_pushlstring(L, data, n < size ? n : size);
 }
 
-/* A read that took less than it asked for has emptied the queue, unless
-** something cut it short: a flag, the end, urgent data (`wary`), or, on other
-** families, the border of a message. */
-static void note_short(cs_Socket *s, size_t n, size_t size, int flags) {
-  if (n > 0 && n < size && flags == 0 && !s->h.source.wary &&
-      s->type == SOCK_STREAM && (s->family == AF_INET || s->family == AF_INET6))
-    s->h.source.idle |= CS_READ;
-}
-
 static int try_recv(lua_State *L, cs_Handle *h, int dontwait) {
   cs_Socket *s = (cs_Socket *)h;
   int flags = (int)lua_tointeger(L, 3);
@@ -77,31 +71,38 @@ static int try_recv(lua_State *L, cs_Handle *h, int dontwait) {
     lua_pop(L, 1);
     return -err;
   }
-  note_short(s, (size_t)n, size, flags);
+  cs_noteshort(s, (size_t)n, size, flags);
   push_data(L, buffer, (size_t)n, size);
   return 1;
 }
 
 static const cs_Op op_recv = {"recv", CS_READ, 0, try_recv, NULL, 0};
 
-/* MSG_WAITALL without a timeout: index 4 is the buffer, index 5 counts what is
-** in it.  The system would wait by itself, but a task waits in the loop. */
-static int try_recvall(lua_State *L, cs_Handle *h, int dontwait) {
-  size_t size = get_size(L), got = (size_t)lua_tointeger(L, 5);
-  char *buffer = lua_touserdata(L, 4);
-  int flags = (int)lua_tointeger(L, 3);
-  ssize_t n;
-  n = recv(h->source.fd, buffer + got, size - got, flags | dontwait);
+/* MSG_WAITALL without a timeout: index 5 counts what has come.  The system
+** would wait by itself, but a task waits in the loop.  Returns how much came in
+** all, or -errno. */
+static ssize_t receive_all(lua_State *L, cs_Handle *h, char *buffer,
+                           size_t size, int flags, int dontwait) {
+  size_t got = (size_t)lua_tointeger(L, 5);
+  ssize_t n = recv(h->source.fd, buffer + got, size - got, flags | dontwait);
   if (n > 0) got += (size_t)n;
   if (n == 0 || got == size ||
-      (n < 0 && got > 0 && errno != EAGAIN && errno != EINTR)) {
-    lua_pushlstring(L, buffer, got); /* an error shows again, next time */
-    return 1;
-  }
+      (n < 0 && got > 0 && errno != EAGAIN && errno != EINTR))
+    return (ssize_t)got; /* an error shows again, next time */
   n = n < 0 ? -errno : -PART(dontwait);
   lua_pushinteger(L, (lua_Integer)got);
   lua_replace(L, 5);
-  return (int)n;
+  return n;
+}
+
+/* Index 4 is the buffer. */
+static int try_recvall(lua_State *L, cs_Handle *h, int dontwait) {
+  char *buffer = lua_touserdata(L, 4);
+  int flags = (int)lua_tointeger(L, 3);
+  ssize_t n = receive_all(L, h, buffer, get_size(L), flags, dontwait);
+  if (n < 0) return (int)n;
+  lua_pushlstring(L, buffer, (size_t)n);
+  return 1;
 }
 
 static const cs_Op op_recvall = {"recv", CS_READ, 0, try_recvall, NULL, 0};
@@ -158,9 +159,121 @@ static int sock_recvfrom(lua_State *L) {
   return drive(L, s, &op_recvfrom);
 }
 
+/*
+** Into a buffer: self, buffer, size, flags
+*/
+
+/* Memory and size to receive into; the door has checked both. */
+static char *get_memory(lua_State *L, size_t *size) {
+  *size = (size_t)lua_tointeger(L, 3);
+  return ((cs_Buffer *)lua_touserdata(L, 2))->data;
+}
+
+/* Python's rules: none or 0 bytes are as many as fit. */
+static void check_memory(lua_State *L) {
+  cs_Buffer *b = cs_checkbuffer(L, 2);
+  lua_Integer n = luaL_optinteger(L, 3, 0);
+  luaL_argcheck(L, n >= 0, 3, "size cannot be negative");
+  luaL_argcheck(L, (lua_Unsigned)n <= b->size, 3, "buffer too small");
+  cs_optint(L, 4, 0);
+  lua_settop(L, 4);
+  lua_pushinteger(L, n == 0 ? (lua_Integer)b->size : n);
+  lua_replace(L, 3);
+}
+
+static int try_recv_into(lua_State *L, cs_Handle *h, int dontwait) {
+  int flags = (int)lua_tointeger(L, 4);
+  size_t size;
+  char *memory = get_memory(L, &size);
+  ssize_t n = recv(h->source.fd, memory, size, flags | dontwait);
+  if (n < 0) return -errno;
+  cs_noteshort((cs_Socket *)h, (size_t)n, size, flags);
+  lua_pushinteger(L, (lua_Integer)n);
+  return 1;
+}
+
+static const cs_Op op_recv_into = {"recv_into",   CS_READ, 0,
+                                   try_recv_into, NULL,    0};
+
+static int try_recvall_into(lua_State *L, cs_Handle *h, int dontwait) {
+  int flags = (int)lua_tointeger(L, 4);
+  size_t size;
+  char *memory = get_memory(L, &size);
+  ssize_t n = receive_all(L, h, memory, size, flags, dontwait);
+  if (n < 0) return (int)n;
+  lua_pushinteger(L, (lua_Integer)n);
+  return 1;
+}
+
+static const cs_Op op_recvall_into = {"recv_into",      CS_READ, 0,
+                                      try_recvall_into, NULL,    0};
+
+/* sock:recv_into(buffer [, size [, flags]]) -> how many bytes came, at most
+** `size`; 0 at the end.  `size` is at most that of the buffer; 0, the default,
+** means all of it.  (recv(2)) */
+static int sock_recv_into(lua_State *L) {
+  cs_Socket *s = cs_tosocket(L);
+  lua_Integer flags;
+  check_memory(L);
+  flags = lua_tointeger(L, 4);
+  if (lua_tointeger(L, 3) == 0 && s->h.source.fd >= 0) {
+    lua_pushinteger(L, 0); /* as Python: nothing is asked, nothing waited */
+    return 1;
+  }
+  if (flags == MSG_WAITALL && s->type == SOCK_STREAM && s->h.timeout < 0) {
+    lua_pushinteger(L, 0);
+    return drive_with(L, s, &op_recvall_into, flags);
+  }
+  return drive_with(L, s, &op_recv_into, flags);
+}
+
+static int try_recvfrom_into(lua_State *L, cs_Handle *h, int dontwait) {
+  int flags = (int)lua_tointeger(L, 4);
+  size_t size;
+  char *memory = get_memory(L, &size);
+  cs_Address a;
+  ssize_t n;
+  a.len = sizeof a.u;
+  n = recvfrom(h->source.fd, memory, size, flags | dontwait, &a.u.any, &a.len);
+  if (n < 0) return -errno;
+  lua_pushinteger(L, (lua_Integer)n);
+  cs_pushaddress(L, &a);
+  return 2;
+}
+
+static const cs_Op op_recvfrom_into = {"recvfrom_into",   CS_READ, 0,
+                                       try_recvfrom_into, NULL,    0};
+
+/* sock:recvfrom_into(buffer [, size [, flags]]) -> how many bytes came, address
+** of the sender (nil where the system tells none).  (recvfrom(2)) */
+static int sock_recvfrom_into(lua_State *L) {
+  cs_Socket *s = cs_tosocket(L);
+  check_memory(L);
+  return drive_with(L, s, &op_recvfrom_into, lua_tointeger(L, 4));
+}
+
+/*
+** Sending: a string or a buffer
+*/
+
+/* What the door has checked with cs_checkdata. */
+static const char *get_data(lua_State *L, size_t *len) {
+  const char *data = lua_tolstring(L, 2, len);
+  const cs_Buffer *b;
+  if (data != NULL) return data;
+  b = lua_touserdata(L, 2);
+  *len = b->size;
+  return b->data;
+}
+
+static void check_data(lua_State *L) {
+  size_t len;
+  cs_checkdata(L, 2, &len);
+}
+
 static int try_send(lua_State *L, cs_Handle *h, int dontwait) {
   size_t len;
-  const char *data = lua_tolstring(L, 2, &len);
+  const char *data = get_data(L, &len);
   int flags = (int)lua_tointeger(L, 3) | MSG_NOSIGNAL | dontwait;
   ssize_t n = send(h->source.fd, data, len, flags);
   if (n < 0) return -errno;
@@ -173,7 +286,7 @@ static const cs_Op op_send = {"send", CS_WRITE, 0, try_send, NULL, 0};
 /* sock:send(data [, flags]) -> how many bytes the system took.  (send(2)) */
 static int sock_send(lua_State *L) {
   cs_Socket *s = cs_tosocket(L);
-  luaL_checkstring(L, 2);
+  check_data(L);
   cs_optint(L, 3, 0);
   lua_settop(L, 3);
   return drive(L, s, &op_send);
@@ -182,7 +295,7 @@ static int sock_send(lua_State *L) {
 /* Index 4 counts what has been sent. */
 static int try_sendall(lua_State *L, cs_Handle *h, int dontwait) {
   size_t len, sent = (size_t)lua_tointeger(L, 4);
-  const char *data = lua_tolstring(L, 2, &len);
+  const char *data = get_data(L, &len);
   int flags = (int)lua_tointeger(L, 3) | MSG_NOSIGNAL | dontwait;
   ssize_t n = send(h->source.fd, data + sent, len - sent, flags);
   if (n >= 0 && (sent += (size_t)n) == len) {
@@ -201,7 +314,7 @@ static const cs_Op op_sendall = {"sendall", CS_WRITE, 0, try_sendall, NULL, 0};
 ** the whole.  After an error nobody knows how much was. */
 static int sock_sendall(lua_State *L) {
   cs_Socket *s = cs_tosocket(L);
-  luaL_checkstring(L, 2);
+  check_data(L);
   cs_optint(L, 3, 0);
   lua_settop(L, 3);
   lua_pushinteger(L, 0);
@@ -210,7 +323,7 @@ static int sock_sendall(lua_State *L) {
 
 static int try_sendto(lua_State *L, cs_Handle *h, int dontwait) {
   size_t len;
-  const char *data = lua_tolstring(L, 2, &len);
+  const char *data = get_data(L, &len);
   int flags = (int)lua_tointeger(L, 3) | MSG_NOSIGNAL | dontwait;
   cs_Address a;
   ssize_t n;
@@ -228,17 +341,18 @@ static const cs_Op op_sendto = {"sendto", CS_WRITE, 4, try_sendto, NULL, 0};
 /* sock:sendto(data, [flags,] address) -> how many bytes went.  (sendto(2)) */
 static int sock_sendto(lua_State *L) {
   cs_Socket *s = cs_tosocket(L);
-  int last = lua_gettop(L) < 4 ? 3 : 4, n;
-  luaL_checkstring(L, 2);
+  int last = lua_gettop(L) < 4 ? 3 : 4, named;
+  check_data(L);
   if (last == 4) cs_checkint(L, 3);
   lua_settop(L, last);
-  n = cs_resolve(L, &s->h, last, s->family, s->type, "sendto");
-  if (n != 0) return n;
+  named = cs_resolve(L, last, s->family);
   if (last == 3) {
     lua_pushinteger(L, 0);
     lua_insert(L, 3);
   }
-  return drive(L, s, &op_sendto);
+  if (!named) return drive(L, s, &op_sendto);
+  return cs_drivenamed(L, &s->h, &op_sendto,
+                       cs_patience(s, lua_tointeger(L, 3)));
 }
 
 /*
@@ -275,8 +389,10 @@ static int socket_readable(lua_State *L) {
 }
 
 static const luaL_Reg transfer_methods[] = {
-    {"recv", sock_recv},       {"recvfrom", sock_recvfrom}, {"send", sock_send},
-    {"sendall", sock_sendall}, {"sendto", sock_sendto},     {NULL, NULL},
+    {"recv", sock_recv},         {"recv_into", sock_recv_into},
+    {"recvfrom", sock_recvfrom}, {"recvfrom_into", sock_recvfrom_into},
+    {"send", sock_send},         {"sendall", sock_sendall},
+    {"sendto", sock_sendto},     {NULL, NULL},
 };
 
 static const luaL_Reg transfer_funcs[] = {

@@ -6,11 +6,12 @@
 local helper = require "spec.helper"
 
 local floors = {
-  "system: sys timer poller poller_epoll poller_poll",
+  "system: sys timer lookup poller poller_epoll poller_poll",
   "ground: glue error class constants",
-  "values: address option",
+  "values: address buffer cmsg option",
   "waiting: loop drive task coroutine",
-  "things: socket transfer message file resolve process",
+  "things: socket transfer sendfile message file item reader writer resolve " ..
+    "connect process",
   "door: core",
 }
 

@@ -1,8 +1,12 @@
--- resolve: getaddrinfo, whose answers come from the system's resolver, and
--- gethostname.  Not here: names in the addresses of sockets (socket_spec).
--- Nothing here asks a name server: names are this machine's or impossible.
+-- resolve: names of hosts, whose answers come from the system's resolver, in
+-- functions and in the addresses of methods.  Not here: create_connection.
+-- Nothing here asks a name server: names are this machine's or impossible, or
+-- belong to a resolver of our own, which can be told to be slow; what needs it
+-- runs in child processes (spec/resolver.c).
 
 local csock = require "csock"
+local helper = require "spec.helper"
+local lfs = require "lfs"
 
 local AF_INET, AF_INET6 = csock.AF_INET, csock.AF_INET6
 local SOCK_STREAM, SOCK_DGRAM = csock.SOCK_STREAM, csock.SOCK_DGRAM
@@ -254,5 +258,622 @@ describe("gethostname", function()
     local file <close> = io.open "/proc/sys/kernel/hostname"
     if not file then pending "no /proc here" end
     assert.are.equal(file:read "l", csock.gethostname())
+  end)
+end)
+
+-- What CPython's tests demand ----------------------------------------------
+
+local HOST = "127.0.0.1"
+
+-- Runs f(...), which must raise an error of that class: the error.
+local function raises(class, f, ...)
+  local ok, err = pcall(f, ...)
+  assert.is_false(ok, "no error was raised")
+  assert.is_true(csock.isinstance(err, class), tostring(err))
+  return err
+end
+
+-- The same for misuse: a plain message.
+local function refuses(pattern, f, ...)
+  local ok, err = pcall(f, ...)
+  assert.is_false(ok, "no error was raised")
+  assert.is_string(err)
+  assert.is_truthy(err:find(pattern), err)
+end
+
+local function same_infos(a, b)
+  assert.are.equal(#a, #b)
+  assert.is_true(#a > 0)
+  for i = 1, #a do
+    for k = 1, 5 do assert.is_true(a[i][k] == b[i][k]) end
+  end
+end
+
+local function contains(list, value)
+  for _, item in ipairs(list) do
+    if item == value then return true end
+  end
+  return false
+end
+
+describe("GeneralModuleTests", function()
+  it("testHostnameRes: a name, its address, and back", function()
+    local hostname = csock.gethostname()
+    local ok, ip = pcall(csock.gethostbyname, hostname)
+    if not ok then return pending "name lookup failure" end
+    assert.is_truthy(ip:find(".", 1, true))
+    local found, name, aliases = pcall(csock.gethostbyaddr, ip)
+    if not found then return pending "name lookup failure" end
+    table.insert(aliases, 1, name)
+    table.insert(aliases, 1, hostname)
+    assert.is_true(contains(aliases, csock.getfqdn(ip)))
+  end)
+
+  it("testGetaddrinfo: hosts, ports, filters, names of arguments", function()
+    csock.getaddrinfo("localhost", 80)
+    for _, info in ipairs(csock.getaddrinfo(HOST, nil)) do
+      assert.are.equal(5, #info)
+    end
+    csock.getaddrinfo("127.0.0.1", 80)
+    csock.getaddrinfo(nil, 80)
+    if has_v6 then csock.getaddrinfo("::1", 80) end
+    assert.are.equal(80, csock.getaddrinfo(HOST, "http")[1][5].port)
+    csock.getaddrinfo(HOST, 80)
+    local infos = csock.getaddrinfo(HOST, 80, AF_INET, SOCK_STREAM)
+    for _, info in ipairs(infos) do
+      assert.are.equal(AF_INET, info[1])
+      assert.are.equal(SOCK_STREAM, info[2])
+    end
+    infos = csock.getaddrinfo(HOST, nil, 0, SOCK_STREAM)
+    for _, info in ipairs(infos) do assert.are.equal(SOCK_STREAM, info[2]) end
+    csock.getaddrinfo(HOST, nil, 0, 0, csock.SOL_TCP)
+    csock.getaddrinfo(HOST, nil, 0, 0, 0, csock.AI_PASSIVE)
+    csock.getaddrinfo(nil, 0, csock.AF_UNSPEC, SOCK_STREAM, 0,
+      csock.AI_PASSIVE)
+    -- arguments by name
+    same_infos(csock.getaddrinfo(HOST, nil), csock.getaddrinfo {host = HOST})
+    same_infos(csock.getaddrinfo(HOST, nil, AF_INET),
+      csock.getaddrinfo(HOST, nil, {family = AF_INET}))
+    same_infos(csock.getaddrinfo(HOST, nil, 0, SOCK_STREAM),
+      csock.getaddrinfo(HOST, nil, {type = SOCK_STREAM}))
+    same_infos(csock.getaddrinfo(HOST, nil, 0, 0, csock.SOL_TCP),
+      csock.getaddrinfo(HOST, nil, {proto = csock.SOL_TCP}))
+    same_infos(csock.getaddrinfo(HOST, nil, 0, 0, 0, csock.AI_PASSIVE),
+      csock.getaddrinfo(HOST, nil, {flags = csock.AI_PASSIVE}))
+    same_infos(csock.getaddrinfo(nil, 0, csock.AF_UNSPEC, SOCK_STREAM, 0,
+      csock.AI_PASSIVE), csock.getaddrinfo {port = 0,
+      family = csock.AF_UNSPEC, type = SOCK_STREAM, proto = 0,
+      flags = csock.AI_PASSIVE})
+    -- it may succeed or fail, and must not crash
+    local ok, err = pcall(csock.getaddrinfo, "localhost", nil, 0, 0, 0,
+      csock.AI_NUMERICSERV)
+    assert.is_true(ok or csock.isinstance(err, csock.gaierror))
+  end)
+
+  it("test_getaddrinfo_ipv6_basic: one entry, in lower case", function()
+    local infos = csock.getaddrinfo("ff02::1de:c0:face:8D", 1234, AF_INET6,
+      SOCK_DGRAM, csock.IPPROTO_UDP)
+    assert.are.equal(1, #infos)
+    assert.are.same({"ff02::1de:c0:face:8d", 1234, 0, 0},
+      {table.unpack(infos[1][5])})
+  end)
+
+  it("test_getaddrinfo_ipv6_scopeid_symbolic: the interface's number",
+  function()
+    local index, name = 1, "lo" -- Linux' loopback
+    local infos = csock.getaddrinfo("ff02::1de:c0:face:8D%" .. name, 1234,
+      AF_INET6, SOCK_DGRAM, csock.IPPROTO_UDP)
+    assert.are.equal(1, #infos)
+    assert.are.same({"ff02::1de:c0:face:8d", 1234, 0, index},
+      {table.unpack(infos[1][5])})
+  end)
+
+  it("test_getaddrinfo_ipv6_scopeid_numeric: any number", function()
+    local infos = csock.getaddrinfo("ff02::1de:c0:face:8D%42", 1234, AF_INET6,
+      SOCK_DGRAM, csock.IPPROTO_UDP)
+    assert.are.equal(1, #infos)
+    assert.are.same({"ff02::1de:c0:face:8d", 1234, 0, 42},
+      {table.unpack(infos[1][5])})
+  end)
+
+  it("test_getfqdn_filter_localhost: any address is this host", function()
+    assert.are.equal(csock.getfqdn(), csock.getfqdn "0.0.0.0")
+    assert.are.equal(csock.getfqdn(), csock.getfqdn "::")
+  end)
+
+  it("test_getnameinfo: only numbers", function()
+    raises(csock.error, csock.getnameinfo, {"mail.python.org", 0}, 0)
+  end)
+
+  it("test_getnameinfo_ipv6_scopeid_symbolic: the interface's name",
+  function()
+    assert.are.same({"ff02::1de:c0:face:8d%lo", "1234"},
+      {csock.getnameinfo({"ff02::1de:c0:face:8D", 1234, 0, 1},
+        csock.NI_NUMERICHOST | csock.NI_NUMERICSERV)})
+  end)
+
+  it("test_getnameinfo_ipv6_scopeid_numeric: any number", function()
+    assert.are.same({"ff02::1de:c0:face:8d%42", "1234"},
+      {csock.getnameinfo({"ff02::1de:c0:face:8D", 1234, 0, 42},
+        csock.NI_NUMERICHOST | csock.NI_NUMERICSERV)})
+  end)
+
+  it("test_host_resolution: numbers stay, names are found", function()
+    for _, addr in ipairs {HOST, "10.0.0.1", "255.255.255.255"} do
+      assert.are.equal(addr, csock.gethostbyname(addr))
+    end
+    local _, _, addresses = csock.gethostbyaddr(HOST)
+    assert.is_true(contains(addresses, HOST))
+  end)
+
+  it("test_host_resolution_bad_address: malformed numbers", function()
+    for _, addr in ipairs {"0.1.1.~1", "1+.1.1.1", "::1q", "::1::2",
+      "1:1:1:1:1:1:1:1:1"} do
+      raises(csock.error, csock.gethostbyname, addr)
+      raises(csock.error, csock.gethostbyaddr, addr)
+    end
+  end)
+
+  it("test_getsockaddrarg: ports out of range", function()
+    local probe <close> = csock.socket()
+    probe:bind {HOST, 0}
+    local port = probe:getsockname()[2]
+    local sock <close> = csock.socket()
+    refuses("port must be 0%-65535", sock.bind, sock, {HOST, port + 65536})
+    refuses("port must be 0%-65535", sock.bind, sock, {HOST, port - 65536})
+    assert.is_true(sock:bind {HOST, 0})
+  end)
+
+  it("test_flowinfo: twenty bits", function()
+    refuses("flowinfo must be", csock.getnameinfo, {"::1", 0, 0xffffffff}, 0)
+    local sock <close> = csock.socket(AF_INET6)
+    refuses("flowinfo must be", sock.bind, sock, {"::1", 0, -10})
+  end)
+
+  it("test_sethostname: in a name space of its own", function()
+    local script = [[
+      local csock = require "csock"
+      csock.sethostname "new"
+      assert(csock.gethostname() == "new")
+      csock.sethostname "bar"
+      print(csock.gethostname())]]
+    if not os.execute "unshare --uts true 2>/dev/null" then
+      return pending "test should be run as root"
+    end
+    local child = helper.spawn_process("unshare --uts env " .. helper.lua ..
+      " -e " .. helper.quote(script))
+    assert.are.equal("bar\n", child:read "a")
+  end)
+end)
+
+describe("a look-up", function()
+  local function everywhere()
+    local server <close> = csock.socket()
+    assert.is_true(server:bind {"localhost", 0})
+    server:listen()
+    local port = server:getsockname()[2]
+    local a <close> = csock.socket()
+    local b <close> = csock.socket()
+    assert.is_true(a:connect {"localhost", port})
+    assert.are.equal(0, b:connect_ex {"localhost", port})
+    local u <close> = csock.socket(AF_INET, SOCK_DGRAM)
+    u:bind {"localhost", 0}
+    port = u:getsockname()[2]
+    assert.are.equal(1, u:sendto("x", {"localhost", port}))
+    assert.are.equal(2, u:sendto("yz", 0, {"localhost", port}))
+    assert.are.equal("x", u:recv(5))
+    assert.are.equal("yz", u:recv(5))
+    assert.are.equal(HOST, csock.gethostbyname "localhost")
+    assert.is_true(#csock.getaddrinfo("localhost", "http") > 0)
+  end
+
+  it("finds names in connect, connect_ex, bind and sendto", everywhere)
+
+  it("does the same inside a task", function()
+    csock.loop.run(everywhere)
+  end)
+
+  it("knows every spelling of a number", function()
+    local sock <close> = csock.socket()
+    sock:bind {"127.1", 0}
+    assert.are.equal(HOST, sock:getsockname()[1])
+    assert.are.equal(HOST, csock.gethostbyname "0x7f.1")
+    assert.are.equal("0.0.0.0", csock.gethostbyname "")
+    assert.are.equal("255.255.255.255", csock.gethostbyname "<broadcast>")
+  end)
+
+  it("tells what failed, and of what", function()
+    local sock <close> = csock.socket()
+    local err = raises(csock.gaierror, sock.connect, sock,
+      {"nosuch.invalid", 80})
+    assert.are.equal("connect", err.op)
+    assert.are.equal("nosuch.invalid", err.address[1])
+    err = raises(csock.gaierror, sock.connect_ex, sock, {"nosuch.invalid", 80})
+    assert.is_truthy(err.code:find "^EAI_")
+    err = raises(csock.herror, csock.gethostbyaddr, "192.0.2.1")
+    assert.are.equal("gethostbyaddr", err.op)
+    assert.is_truthy(tostring(err):find("192.0.2.1", 1, true))
+  end)
+
+  it("gives entries: name, aliases, addresses", function()
+    local name, aliases, addresses = csock.gethostbyname_ex "localhost"
+    assert.are.equal("localhost", name)
+    assert.is_table(aliases)
+    assert.is_true(contains(addresses, HOST))
+    name, aliases, addresses = csock.gethostbyaddr(HOST)
+    assert.are.equal("localhost", name)
+    assert.is_table(aliases)
+    assert.are.same({HOST}, addresses)
+  end)
+
+  it("gives names of addresses, also of address objects", function()
+    local sock <close> = csock.socket()
+    sock:bind {HOST, 0}
+    local address = sock:getsockname()
+    local numeric = csock.NI_NUMERICHOST | csock.NI_NUMERICSERV
+    assert.are.same({HOST, tostring(address[2])},
+      {csock.getnameinfo(address, numeric)})
+    assert.are.same({"localhost", "http"}, {csock.getnameinfo({HOST, 80}, 0)})
+    assert.are.same({HOST, "80"}, {csock.getnameinfo({"127.1", 80}, numeric)})
+  end)
+
+  it("refuses misuse at once", function()
+    refuses("#1.*string expected, got no value", csock.gethostbyname)
+    refuses("#1.*string expected, got no value", csock.gethostbyname_ex)
+    refuses("#1.*string expected, got boolean", csock.gethostbyaddr, true)
+    refuses("#1.*embedded zero", csock.gethostbyname, "local\0host")
+    refuses("unknown option 'famly'", csock.getaddrinfo, HOST, 80, {famly = 2})
+    refuses("unknown option", csock.getaddrinfo, {HOST})
+    refuses("#7.*negative", csock.getaddrinfo, HOST, 80, 0, 0, 0, 0, -1)
+    refuses("#2.*integer expected", csock.getnameinfo, {HOST, 80})
+    refuses("#1.*expected", csock.getnameinfo, "localhost", 0)
+    refuses("host must be a string", csock.getnameinfo, {nil, 80}, 0)
+    refuses("two items", csock.getnameinfo, {HOST, 80, 0, 0}, 0)
+    refuses("#1.*string expected", csock.getfqdn, 5)
+    refuses("#1", csock.sethostname, {})
+  end)
+end)
+
+-- A resolver that can be told to be slow -----------------------------------
+
+describe("a slow resolver", function()
+  local directory, library
+
+  lazy_setup(function()
+    directory = os.tmpname()
+    os.remove(directory)
+    assert(lfs.mkdir(directory))
+    library = directory .. "/resolver.so"
+    -- env: a sanitizer that is preloaded here is not for the compiler
+    local compile = "env -u LD_PRELOAD %s -shared -fPIC -pthread -o %s " ..
+      "spec/resolver.c -ldl"
+    assert(os.execute(compile:format(os.getenv "CC" or "cc", library)),
+      "the resolver compiles")
+  end)
+
+  lazy_teardown(function()
+    os.execute("rm -rf " .. helper.quote(directory))
+  end)
+
+  -- What stands before each script.  The resolver is stuck in slow.test until
+  -- open() is called; stuck() counts the look-ups that are stuck there or
+  -- were, started() the threads that were begun, threads() those that are.
+  local prelude = [[
+    local csock = require "csock"
+    local loop = require "csock.loop"
+    local gate = os.getenv "GATE"
+    local function size(path)
+      local file <close> = io.open(path)
+      return file and file:seek "end" or 0
+    end
+    local function stuck() return size(gate .. ".in") end
+    local function started() return size(gate .. ".threads") end
+    local function open() assert(io.open(gate, "w")):close() end
+    local function count(what)
+      local pipe <close> = io.popen("ls /proc/$PPID/" .. what .. " | wc -l")
+      return pipe:read "n"
+    end
+    local function threads() return count "task" end
+    local function descriptors() return count "fd" end
+    local function wait(f)
+      local latest = loop.now() + 8
+      while not f() do
+        loop.sleep(0.001)
+        assert(loop.now() < latest, "waited in vain")
+      end
+    end
+    local function wait_descriptors(number) -- what counts has one for a moment
+      wait(function() return descriptors() == number end)
+    end
+    local function raises(class, f, ...)
+      local ok, err = pcall(f, ...)
+      assert(not ok, "no error was raised")
+      assert(csock.isinstance(err, class), tostring(err))
+      return err
+    end
+    local function leave()   -- the threads that are left come to their end
+      open()
+      wait(function() return threads() == 1 end)
+      print "done"
+    end
+  ]]
+
+  -- Runs a script with that resolver; it must end well, and print "done".
+  local number = 0
+  local function run(script, before)
+    number = number + 1
+    local gate = directory .. "/gate" .. number
+    local file = directory .. "/script" .. number .. ".lua"
+    local out = assert(io.open(file, "w"))
+    out:write(prelude, script)
+    out:close()
+    local lua, count = helper.lua:gsub("LD_PRELOAD=(%S+)",
+      "LD_PRELOAD=%1:" .. library)
+    if count == 0 then lua = "LD_PRELOAD=" .. library .. " " .. lua end
+    local command = ("%s GATE=%s exec env %s %s 2>&1"):format(before or "",
+      gate, lua, file)
+    local child = helper.spawn_process("sh -c " .. helper.quote(command))
+    assert.are.equal("done\n", child:read "a")
+    assert.are.same({true, "exit", 0}, {child:wait()})
+  end
+
+  it("is no hindrance to a loop that serves 1,000 connections", function()
+    run([[
+      loop.run(function()
+        local look = loop.spawn(csock.getaddrinfo, "slow.test", 80)
+        wait(function() return stuck() == 1 end)
+        local server <close> = csock.create_server {"127.0.0.1", 0}
+        loop.spawn(function()
+          while true do
+            local sock = server:accept()
+            loop.spawn(function()
+              local sock <close> = sock
+              for data in function() return sock:recv(100) end do
+                if data == "" then return end
+                sock:sendall(data)
+              end
+            end)
+          end
+        end)
+        local progress, clients, together = 0, {}, 0
+        for i = 1, 1000 do
+          clients[i] = loop.spawn(function()
+            local sock <close> = csock.create_connection(server:getsockname())
+            together = together + 1
+            wait(function() return together == 1000 end)
+            for round = 1, 10 do
+              local text = i .. ":" .. round
+              sock:sendall(text)
+              assert(sock:recv(100) == text)
+              progress = progress + 1
+            end
+          end)
+        end
+        for _, client in ipairs(clients) do client:join() end
+        assert(progress == 10000)
+        assert(look:status() == "waiting" and stuck() == 1)
+        open()
+        assert(look:join()[1][5].host == "127.0.0.1")
+      end)
+      print "done"]], "ulimit -n 4096;")
+  end)
+
+  -- Every operation that may look a name up, as text.
+  local operations = {
+    connect = [[csock.socket():connect {"slow.test", 80}]],
+    bind = [[csock.socket():bind {"slow.test", 0}]],
+    sendto = [[csock.socket(csock.AF_INET, csock.SOCK_DGRAM):
+      sendto("x", {"slow.test", 80})]],
+    getaddrinfo = [[csock.getaddrinfo("slow.test", 80)]],
+    gethostbyname = [[csock.gethostbyname "slow.test"]],
+    gethostbyname_ex = [[csock.gethostbyname_ex "slow.test"]],
+    gethostbyaddr = [[csock.gethostbyaddr "slow.test"]],
+    getnameinfo = [[csock.getnameinfo({"192.0.2.77", 80}, 0)]],
+    getfqdn = [[csock.getfqdn "slow.test"]],
+    create_connection = [[csock.create_connection {"slow.test", 80}]],
+  }
+  local names = {}
+  for name in pairs(operations) do names[#names + 1] = name end
+  table.sort(names)
+
+  for _, name in ipairs(names) do
+    local define = "local function operation() " ..
+      operations[name]:gsub("^(csock%.socket%b()):",
+        "local sock <close> = %1 sock:") .. " end\n"
+
+    it("does not hold up " .. name .. " beyond the timeout", function()
+      run(define .. [[
+        local before = descriptors()
+        csock.setdefaulttimeout(0.02)
+        local function once()
+          local err = raises(csock.timeout, operation)
+          assert(err.errno == csock.ETIMEDOUT and err.strerror == "timed out")
+          assert(err.op, "an operation")
+        end
+        once()
+        loop.run(once)
+        csock.setdefaulttimeout(nil)
+        raises(csock.timeout, loop.timeout, 0.02, operation)
+        loop.run(function()
+          raises(csock.timeout, loop.timeout, 0.02, operation)
+        end)
+        wait(function() return stuck() == 4 end)
+        wait_descriptors(before)       -- not only when the thread ends
+        leave()]])
+    end)
+
+    it("lets a task in " .. name .. " be cancelled", function()
+      run(define .. [[
+        loop.run(function()
+          local before = descriptors()
+          local task = loop.spawn(operation)
+          wait(function() return stuck() == 1 end)
+          assert(task:status() == "waiting")
+          task:cancel()
+          raises(loop.CancelledError, task.join, task)
+          wait_descriptors(before)     -- not only when the thread ends
+        end)
+        leave()]])
+    end)
+  end
+
+  it("is waited for by connect_ex no longer than the timeout", function()
+    run [[
+      local sock <close> = csock.socket()
+      sock.timeout = 0.02
+      assert(sock:connect_ex {"slow.test", 80} == csock.EAGAIN)
+      leave()]]
+  end)
+
+  it("takes its time from that of connect", function()
+    run [[
+      local full <close> = csock.create_server({"127.0.0.1", 0}, {backlog = 0})
+      local address = {"slow.test", full:getsockname()[2]}
+      local first <close> = csock.create_connection(full:getsockname())
+      loop.run(function()
+        local sock <close> = csock.socket()
+        sock.timeout = 1
+        local start = loop.now()
+        local task = loop.spawn(sock.connect, sock, address)
+        wait(function() return stuck() == 1 end)
+        loop.sleep(0.7)
+        open()
+        raises(csock.timeout, task.join, task)
+        local took = loop.now() - start
+        assert(took >= 0.99 and took < 1.6, took)  -- not 0.7 and another 1
+      end)
+      leave()]]
+  end)
+
+  it("leaves a socket of timeout 0 to wait for the name alone", function()
+    run [[
+      local server <close> = csock.create_server {"127.0.0.1", 0}
+      loop.run(function()
+        local sock <close> = csock.socket()
+        sock.timeout = 0
+        local task = loop.spawn(sock.connect_ex, sock,
+          {"slow.test", server:getsockname()[2]})
+        wait(function() return stuck() == 1 end)
+        open()
+        assert(task:join() == csock.EINPROGRESS)
+      end)
+      leave()]]
+  end)
+
+  it("finds a socket that was closed meanwhile", function()
+    run [[
+      loop.run(function()
+        local sock <close> = csock.socket()
+        local task = loop.spawn(sock.connect, sock, {"slow.test", 80})
+        wait(function() return stuck() == 1 end)
+        sock:close()
+        open()
+        assert(raises(csock.error, task.join, task).errno == csock.EBADF)
+      end)
+      leave()]]
+  end)
+
+  it("is asked by sixteen threads at most; the others queue", function()
+    run [[
+      loop.run(function()
+        local before, tasks = descriptors(), {}
+        for i = 1, 40 do
+          tasks[i] = loop.spawn(csock.gethostbyname, "slow.test")
+        end
+        wait(function() return stuck() == 16 end)
+        assert(threads() == 17 and started() == 16)
+        wait_descriptors(before + 80)
+        for i = 1, 40, 2 do tasks[i]:cancel() end  -- some stuck, some queued
+        for i = 1, 40, 2 do
+          raises(loop.CancelledError, tasks[i].join, tasks[i])
+        end
+        wait_descriptors(before + 40)
+        open()
+        for i = 2, 40, 2 do assert(tasks[i]:join() == "127.0.0.1") end
+        assert(stuck() == 28, "nobody asks what was cancelled in the queue")
+        wait_descriptors(before)
+      end)
+      leave()]]
+  end)
+
+  it("is not asked about numbers", function()
+    run [[
+      local function all()
+        local sock <close> = csock.create_server {"127.0.0.1", 0}
+        local address = sock:getsockname()
+        csock.create_connection(address):close()
+        csock.create_connection({"127.0.0.1", address[2]}):close()
+        local other <close> = csock.socket(csock.AF_INET, csock.SOCK_DGRAM)
+        other:bind {"127.1", 0}
+        other:connect {"", address[2]}
+        csock.getaddrinfo("::1", 80)
+        csock.getaddrinfo("fe80::1%3", "80", 0, csock.SOCK_STREAM)
+        csock.getaddrinfo(nil, 80)
+        csock.gethostbyname "10.0.0.1"
+        csock.getnameinfo({"::1", 80}, csock.NI_NUMERICHOST |
+          csock.NI_NUMERICSERV)
+        pcall(csock.getaddrinfo, "127.0.0.1", 80, csock.AF_INET6)
+        pcall(csock.getaddrinfo, "fast.test", 80, 0, 0, 0, csock.AI_NUMERICHOST)
+      end
+      all()
+      loop.run(all)
+      assert(started() == 0)
+      assert(csock.gethostbyname "fast.test" == "127.0.0.1")
+      assert(started() == 1)
+      leave()]]
+  end)
+
+  it("is asked by threads that no signal reaches", function()
+    run [[
+      assert(csock.gethostbyname "mask.test" == "127.0.0.1")
+      loop.run(function()
+        assert(csock.gethostbyname "mask.test" == "127.0.0.1")
+      end)
+      leave()]]
+  end)
+
+  it("may answer when the Lua state is no more", function()
+    run [[
+      csock.setdefaulttimeout(0.02)
+      raises(csock.timeout, csock.gethostbyname, "late.test")
+      wait(function() return stuck() == 1 end)
+      print "done"]]
+  end)
+
+  it("may be waited for by what the loop ends", function()
+    run [[
+      loop.run(function()
+        for i = 1, 20 do loop.spawn(csock.gethostbyname, "slow.test") end
+        wait(function() return stuck() == 16 end)
+      end)
+      leave()]]
+  end)
+
+  it("may lack descriptors", function()
+    run([[
+      local socks = {}
+      local err = raises(csock.error, function()
+        while true do socks[#socks + 1] = csock.socket() end
+      end)
+      assert(err.code == "EMFILE")
+      err = raises(csock.error, csock.gethostbyname, "fast.test")
+      assert(err.code == "EMFILE" and err.op == "gethostbyname")
+      for _, sock in ipairs(socks) do sock:close() end
+      assert(csock.gethostbyname "fast.test" == "127.0.0.1")
+      leave()]], "ulimit -n 30;")
+  end)
+
+  it("may lack threads", function()
+    run [[
+      loop.run(function()
+        local before = descriptors()
+        assert(io.open(gate .. ".none", "w")):close()
+        local err = raises(csock.error, csock.gethostbyname, "fast.test")
+        assert(err.code == "ENOMEM", err.code)
+        wait_descriptors(before)
+        os.remove(gate .. ".none")
+        assert(csock.gethostbyname "fast.test" == "127.0.0.1")
+      end)
+      leave()]]
   end)
 end)

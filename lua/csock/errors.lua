@@ -78,13 +78,35 @@ derive("gaierror", OSError, "getaddrinfo or getnameinfo failed.")
 derive("herror", OSError, "A look-up by host address failed.")
 -- not an OSError: what handles a failing socket must not swallow it
 derive("CancelledError", Exception, "The task was cancelled.")
+-- nor this: it asks for the other way, by send
+derive("_GiveupOnSendfile", Exception, "sendfile(2) cannot send this file.")
+
+--- ExceptionGroup(message, exceptions): several errors at once, as a list.
+local ExceptionGroup = derive("ExceptionGroup", Exception, "Several errors.")
+
+function ExceptionGroup:__init(message, exceptions)
+  self.message, self.exceptions = message, exceptions
+end
+
+--- One line, in which the errors keep their positions to themselves.
+function ExceptionGroup:__str()
+  local lines = {}
+  for i, err in ipairs(self.exceptions) do
+    local where = class.isinstance(err, Exception) and err.where or ""
+    lines[i] = tostring(err):sub(#where + 1)
+  end
+  return ("%s%s: %s"):format(self.where or "", self.message,
+    table.concat(lines, "; "))
+end
 
 do
   local metatables = {
     here = debug.getinfo(1, "S").source:match "^(.*)errors%.lua$",
     default = class.metatable(OSError),
     name = class.metatable(errors.gaierror),
+    host = class.metatable(errors.herror),
     cancelled = class.metatable(errors.CancelledError),
+    giveup = class.metatable(errors._GiveupOnSendfile),
   }
   for number, cls in pairs(by_errno) do
     metatables[number] = class.metatable(cls)

@@ -1,4 +1,4 @@
---- socket: the socket class, and the functions of Python's socket.py.
+--- socket: the socket class.
 -- The operations are C's (csrc/socket.c, csrc/transfer.c); this file makes a
 -- class of them and adds what is policy.  No method here only forwards to C.
 -- Invariant: `socket` is the one class whose instances accept, socketpair and
@@ -6,8 +6,7 @@
 
 local class = require "csock.class"
 local core = require "csock.core"
-local errors = require "csock.errors"
-local misuse = require "csock.misuse"
+require "csock.file" -- what makefile makes
 
 local constants = core.constants
 
@@ -60,49 +59,4 @@ end
 local socket = class("socket", body)
 core.socket.plain(class.metatable(socket))
 
-local exports = {socket = socket}
-
--- One attempt of create_connection, with the socket closed if it fails.
-local function connect(info, timeout, source)
-  local sock = socket(info[1], info[2], info[3])
-  local ok, err = pcall(function()
-    if timeout ~= nil then sock.timeout = timeout end
-    if source then sock:bind(source) end
-    sock:connect(info[5])
-  end)
-  if ok then return sock end
-  sock:close()
-  return nil, err
-end
-
---- create_connection({host, port} [, timeout [, source_address]]) -> a
--- connected TCP socket; tries the host's addresses in turn, each within
--- `timeout` seconds (default: the default timeout).  Raises the first error;
--- its `errors` has one for each address.  (Python's socket.create_connection)
-function exports.create_connection(address, timeout, source)
-  if type(address) ~= "table" and type(address) ~= "userdata" then
-    misuse("bad argument #1 to 'create_connection' ({host, port} expected)")
-  end
-  local port = address[2]
-  if math.type(port) and not (math.tointeger(port) and port >= 0 and
-    port <= 65535) then
-    misuse("bad argument #1 to 'create_connection' (address: port must be " ..
-      "0-65535)")
-  end
-  if timeout ~= nil and not (type(timeout) == "number" and timeout >= 0) then
-    misuse("bad argument #2 to 'create_connection' (seconds expected)")
-  end
-  local failures = {}
-  local infos = core.getaddrinfo(address[1], address[2], 0,
-    constants.SOCK_STREAM)
-  for i = 1, #infos do
-    local sock, err = connect(infos[i], timeout, source)
-    if sock then return sock end
-    if not class.isinstance(err, errors.error) then error(err, 0) end
-    failures[i] = err
-  end
-  failures[1].errors = failures
-  error(failures[1], 0)
-end
-
-return exports
+return {socket = socket}

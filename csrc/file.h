@@ -1,0 +1,45 @@
+/* file: the object that makefile gives, as item, reader and writer see it. */
+
+#ifndef cs_file_h
+#define cs_file_h
+
+#include <lua.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "socket.h"
+
+typedef struct cs_File {
+  cs_Socket *sock; /* NULL: closed; user value CS_FILESOCKET keeps it */
+  unsigned char reads, writes;
+  unsigned char lined;    /* what has a newline in it is flushed at once */
+  unsigned char timedout; /* and nothing has come since */
+  size_t size;            /* bytes to buffer each way; 0: unbuffered */
+  size_t maxline;         /* for lines without a limit of their own */
+  char *in;               /* what came and was not read: start to end */
+  size_t incap, start, end;
+  uint64_t taken; /* bytes read, ever: the place of `start` in the stream */
+  uint64_t cleanfrom, cleanto; /* places between which no newline is */
+  char *out; /* of `size` bytes: what was written, not sent: sent to filled */
+  size_t sent, filled;
+} cs_File;
+
+/* user values: the first is for the fields of subclasses */
+enum { CS_FILESOCKET = 2, CS_FILEMODE, CS_FILEVALUES = CS_FILEMODE };
+
+static inline size_t cs_unread(const cs_File *f) {
+  return f->end - f->start;
+}
+
+static inline size_t cs_unsent(const cs_File *f) {
+  return f->filled - f->sent;
+}
+
+cs_File *cs_tofile(lua_State *L);
+cs_File *cs_toopenfile(lua_State *L);
+void cs_pushfilesocket(lua_State *L);
+int cs_endfile(cs_File *f);
+void cs_abandonfile(lua_State *L, cs_File *f);
+void cs_open_file(lua_State *L);
+
+#endif

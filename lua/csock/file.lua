@@ -1,0 +1,35 @@
+--- file: the class of what makefile makes.
+-- The operations are C's (csrc/file.c, csrc/reader.c, csrc/writer.c); this file
+-- makes a class of them.
+-- Invariant: `file` is the one class whose instances makefile makes.
+
+local class = require "csock.class"
+local core = require "csock.core"
+
+local body = {
+  __doc = "A file over a socket: file(sock [, mode [, buffering]]).",
+  __module = "csock",
+  __slots = {},
+  __native = {
+    tag = core.file.tag,
+    gc = core.file.collect,
+    close = function(self) self:close() end,
+  },
+  __new = function(cls, ...)
+    return core.file.new(class.metatable(cls), ...)
+  end,
+  __call = core.file.next,
+  __iter = function(self) return self end,
+  __str = function(self)
+    return ("<csock.file name=%d mode=%q>"):format(self.name, self.mode)
+  end,
+}
+for name, method in pairs(core.file.methods) do body[name] = method end
+for name, get in pairs(core.file.getters) do
+  body[name] = class.property(get, core.file.setters[name])
+end
+
+local file = class("file", body)
+core.file.plain(class.metatable(file))
+
+return {file = file, SocketIO = file}

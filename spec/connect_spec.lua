@@ -1,0 +1,454 @@
+-- connect: create_connection.  An address that does not answer is a listener
+-- whose queue is full; a host with such addresses, a getaddrinfo of the test's.
+
+local csock = require "csock"
+local helper = require "spec.helper"
+
+local loop = csock.loop
+local HOST = "localhost"
+
+local function raises(class, f, ...)
+  local ok, err = pcall(f, ...)
+  assert.is_false(ok, "no error was raised")
+  assert.is_true(csock.isinstance(err, class), tostring(err))
+  return err
+end
+
+local function refuses(pattern, f, ...)
+  local ok, err = pcall(f, ...)
+  assert.is_false(ok, "no error was raised")
+  assert.is_string(err)
+  assert.is_truthy(err:find(pattern), err)
+end
+
+local function unused_port()
+  local sock <close> = csock.socket()
+  sock:bind {HOST, 0}
+  return sock:getsockname()[2]
+end
+
+-- Runs f inside a task and outside of tasks.
+local function both(f)
+  f()
+  loop.run(f)
+end
+
+-- The addresses of hosts made of them: "::1 127.0.0.1".
+local function made_up(finally)
+  local real = csock.getaddrinfo
+  finally(function() csock.getaddrinfo = real end)
+  csock.getaddrinfo = function(hosts, port)
+    local infos = {}
+    for host in hosts:gmatch "%S+" do
+      infos[#infos + 1] = real(host, port, 0, csock.SOCK_STREAM)[1]
+    end
+    return infos
+  end
+end
+
+-- A listener that answers nobody any more, and what fills its queue.
+local function silent(host)
+  local family = host:find ":" and csock.AF_INET6 or csock.AF_INET
+  local listener = csock.create_server({host, 0},
+    {family = family, backlog = 0})
+  local filler = csock.socket(family)
+  filler:connect(listener:getsockname())
+  return setmetatable({listener:getsockname()[2]}, {__close = function()
+    listener:close()
+    filler:close()
+  end})
+end
+
+describe("NetworkConnectionNoServer", function()
+  it("test_connect: ECONNREFUSED", function()
+    local sock <close> = csock.socket()
+    local err = raises(csock.error, sock.connect, sock, {HOST, unused_port()})
+    assert.are.equal(csock.ECONNREFUSED, err.errno)
+  end)
+
+  it("test_create_connection: ECONNREFUSED", function()
+    local address = {HOST, unused_port()}
+    local err = raises(csock.error, csock.create_connection, address)
+    assert.are.equal(csock.ECONNREFUSED, err.errno)
+  end)
+
+  it("test_create_connection_all_errors: one for each address", function()
+    local port = unused_port()
+    local group = raises(csock.ExceptionGroup, csock.create_connection,
+      {HOST, port}, {all_errors = true})
+    for _, err in ipairs(group.exceptions) do
+      assert.is_true(csock.isinstance(err, csock.error))
+    end
+    local infos = csock.getaddrinfo("localhost", port, 0, csock.SOCK_STREAM)
+    assert.are.equal(#infos, #group.exceptions)
+  end)
+
+  it("test_create_connection_timeout: stays what it is", function()
+    local socket = csock.socket
+    finally(function() csock.socket = socket end)
+    csock.socket = csock.class("MockSocket", socket, {
+      connect = function()
+        error(csock.TimeoutError(csock.ETIMEDOUT, "timed out"), 0)
+      end,
+    })
+    raises(csock.TimeoutError, csock.create_connection, {HOST, 1234})
+  end)
+end)
+
+describe("NetworkConnectionAttributesTest", function()
+  local server, port
+
+  before_each(function()
+    server = csock.create_server {HOST, 0}
+    port = server:getsockname()[2]
+  end)
+
+  after_each(function()
+    server:close()
+    csock.setdefaulttimeout(nil)
+  end)
+
+  it("testFamily: AF_INET", function()
+    local sock <close> = csock.create_connection({HOST, port}, {timeout = 5})
+    assert.are.equal(2, sock.family)
+  end)
+
+  it("testSourceAddress: is bound", function()
+    local source = unused_port()
+    local sock <close> = csock.create_connection({HOST, port},
+      {timeout = 5, source_address = {"", source}})
+    assert.are.equal(source, sock:getsockname()[2])
+  end)
+
+  it("testTimeoutDefault: the default timeout", function()
+    assert.is_nil(csock.getdefaulttimeout())
+    csock.setdefaulttimeout(42)
+    local sock <close> = csock.create_connection {HOST, port}
+    assert.are.equal(42, sock:gettimeout())
+  end)
+
+  it("testTimeoutNone: none, whatever the default", function()
+    csock.setdefaulttimeout(30)
+    local sock <close> = csock.create_connection({HOST, port}, nil)
+    assert.is_nil(sock:gettimeout())
+    local other <close> = csock.create_connection({HOST, port},
+      {timeout = false})
+    assert.is_nil(other:gettimeout())
+    local third <close> = csock.create_connection({HOST, port},
+      {all_errors = true})
+    assert.are.equal(30, third:gettimeout())
+  end)
+
+  it("testTimeoutValueNamed: as an option", function()
+    local sock <close> = csock.create_connection({HOST, port}, {timeout = 30})
+    assert.are.equal(30, sock:gettimeout())
+  end)
+
+  it("testTimeoutValueNonamed: as an argument", function()
+    local sock <close> = csock.create_connection({HOST, port}, 30)
+    assert.are.equal(30, sock:gettimeout())
+  end)
+end)
+
+describe("NetworkConnectionBehaviourTest", function()
+  -- Python's server sleeps between; here it waits until it is told.
+  local function serve(client, answers)
+    loop.run(function()
+      local server <close> = csock.create_server {HOST, 0}
+      local sock <close> = client(server:getsockname())
+      local conn <close> = server:accept()
+      local task = loop.spawn(sock.recv, sock, 5)
+      loop.sleep(0.01)
+      assert.are.equal("waiting", task:status())
+      answers(conn, task)
+    end)
+  end
+
+  it("testInsideTimeout: the answer", function()
+    serve(csock.create_connection, function(conn, task)
+      conn:send "done!"
+      assert.are.equal("done!", task:join())
+    end)
+  end)
+
+  it("testOutsideTimeout: csock.timeout", function()
+    serve(function(address)
+      return csock.create_connection(address, {timeout = 0.1})
+    end, function(_, task) raises(csock.TimeoutError, task.join, task) end)
+  end)
+end)
+
+describe("BasicTCPTest2", function()
+  local MESSAGE = "Michael Gilfix was here\r\n"
+  local server, serv_conn, cli_conn -- the names are Python's: cli_conn accepts
+
+  before_each(function()
+    server = csock.create_server {HOST, 0}
+    serv_conn = csock.create_connection {HOST, server:getsockname()[2]}
+    cli_conn = server:accept()
+  end)
+
+  after_each(function()
+    server:close()
+    serv_conn:close()
+    cli_conn:close()
+  end)
+
+  it("testRecv: all at once", function()
+    serv_conn:send(MESSAGE)
+    assert.are.equal(MESSAGE, cli_conn:recv(1024))
+  end)
+
+  it("testOverFlowRecv: in pieces", function()
+    serv_conn:send(MESSAGE)
+    local first = cli_conn:recv(#MESSAGE - 3)
+    assert.are.equal(MESSAGE, first .. cli_conn:recv(1024))
+  end)
+
+  it("testRecvFrom: all at once", function()
+    serv_conn:send(MESSAGE)
+    assert.are.equal(MESSAGE, (cli_conn:recvfrom(1024)))
+  end)
+
+  it("testOverFlowRecvFrom: in pieces", function()
+    serv_conn:send(MESSAGE)
+    local first = cli_conn:recvfrom(#MESSAGE - 3)
+    assert.are.equal(MESSAGE, first .. cli_conn:recvfrom(1024))
+  end)
+
+  it("testSendAll: 2048 bytes", function()
+    serv_conn:sendall(("f"):rep(2048))
+    serv_conn:close()
+    local parts = {}
+    for data in function() return cli_conn:recv(1024) end do
+      if data == "" then break end
+      parts[#parts + 1] = data
+    end
+    assert.are.equal(("f"):rep(2048), table.concat(parts))
+  end)
+
+  it("testFromFd: another socket on the same connection", function()
+    if not csock.fromfd then return pending "needs fromfd" end
+    serv_conn:send(MESSAGE)
+    local sock <close> = csock.fromfd(cli_conn:fileno(), csock.AF_INET,
+      csock.SOCK_STREAM)
+    assert.is_true(csock.isinstance(sock, csock.socket))
+    assert.are.equal(MESSAGE, sock:recv(1024))
+  end)
+
+  it("testDup: another socket on the same connection", function()
+    if not cli_conn.dup then return pending "needs dup" end
+    serv_conn:send(MESSAGE)
+    local sock <close> = cli_conn:dup()
+    assert.are.equal(MESSAGE, sock:recv(1024))
+  end)
+
+  it("testShutdown: what was sent arrives", function()
+    serv_conn:send(MESSAGE)
+    serv_conn:shutdown(2)
+    assert.are.equal(MESSAGE, cli_conn:recv(1024))
+  end)
+
+  it("testShutdown_overflow: numbers of other sizes", function()
+    serv_conn:send(MESSAGE)
+    refuses("out of range", serv_conn.shutdown, serv_conn, 0x80000000)
+    refuses("out of range", serv_conn.shutdown, serv_conn, 2 + 0x100000000)
+    serv_conn:shutdown(2)
+    assert.are.equal(MESSAGE, cli_conn:recv(1024))
+  end)
+
+  it("testDetach: the descriptor lives on", function()
+    serv_conn:send(MESSAGE)
+    local number = cli_conn:fileno()
+    local fd = cli_conn:detach()
+    assert.are.equal(number, fd)
+    assert.is_true(cli_conn.closed)
+    raises(csock.error, cli_conn.recv, cli_conn, 1024)
+    cli_conn:close()
+    local sock <close> = csock.socket(csock.AF_INET, csock.SOCK_STREAM, 0, fd)
+    assert.are.equal(MESSAGE, sock:recv(1024))
+  end)
+end)
+
+describe("create_connection", function()
+  it("passes by an address that does not answer", function()
+    made_up(finally)
+    both(function()
+      local hole <close> = silent "::1"
+      local server <close> = csock.create_server {"127.0.0.1", hole[1]}
+      local sock <close> = csock.create_connection {"::1 127.0.0.1", hole[1]}
+      assert.are.equal(csock.AF_INET, sock.family)
+      assert.is_nil(sock.timeout)
+      sock:sendall "x"
+      local conn <close> = server:accept()
+      assert.are.equal("x", conn:recv(5))
+    end)
+  end)
+
+  it("passes by an address that refuses, at once", function()
+    made_up(finally)
+    both(function()
+      local server <close> = csock.create_server {"127.0.0.1", 0}
+      local port = server:getsockname()[2]
+      local started = loop.now()
+      local sock <close> = csock.create_connection(
+        {"::1 127.0.0.2 127.0.0.1", port}, 5)
+      assert.is_true(loop.now() - started < (helper.slow and 2 or 0.25))
+      assert.are.equal("127.0.0.1", sock:getpeername()[1])
+      assert.are.equal(5, sock.timeout)
+    end)
+  end)
+
+  it("takes the first that answers, though begun earlier", function()
+    made_up(finally)
+    loop.run(function()
+      local hole <close> = silent "127.0.0.1"
+      local other <close> = silent "127.0.0.2"
+      -- the second hole has another port: what refuses there is done with
+      local task = loop.spawn(csock.create_connection,
+        {"127.0.0.1 127.0.0.1", hole[1]}, 5)
+      loop.sleep(0.4)                 -- both are under way
+      assert.are.equal("waiting", task:status())
+      assert.are_not.equal(hole[1], other[1])
+      task:cancel()
+      raises(loop.CancelledError, task.join, task)
+    end)
+  end)
+
+  it("lets the families take turns", function()
+    made_up(finally)
+    both(function()
+      local group = raises(csock.ExceptionGroup, csock.create_connection,
+        {"::1 127.0.0.1 127.0.0.2 127.0.0.3", unused_port()},
+        {all_errors = true})
+      local order = {}
+      for i, err in ipairs(group.exceptions) do
+        order[i] = err.address[1]
+        assert.are.equal("ECONNREFUSED", err.code)
+      end
+      assert.are.same({"::1", "127.0.0.1", "127.0.0.2", "127.0.0.3"}, order)
+      group = raises(csock.ExceptionGroup, csock.create_connection,
+        {"127.0.0.1 127.0.0.2 ::1", unused_port()}, nil, nil, true)
+      assert.are.equal("::1", group.exceptions[2].address[1])
+      assert.is_truthy(tostring(group):find("create_connection failed", 1,
+        true))
+    end)
+  end)
+
+  it("raises the last error, which has them all", function()
+    made_up(finally)
+    both(function()
+      local hole <close> = silent "::1"
+      local err = raises(csock.error, csock.create_connection,
+        {"::1 127.0.0.1", hole[1]}, 0.4)
+      assert.are.equal("ECONNREFUSED", err.code)
+      assert.are.equal(2, #err.errors)
+      assert.are.equal(err, err.errors[2])
+      assert.is_true(csock.isinstance(err.errors[1], csock.timeout))
+      assert.are.equal("::1", err.errors[1].address[1])
+      assert.are.equal("connect", err.errors[1].op)
+    end)
+  end)
+
+  it("gives each address the timeout, from its own start", function()
+    made_up(finally)
+    both(function()
+      local hole <close> = silent "::1"
+      local started = loop.now()
+      local group = raises(csock.ExceptionGroup, csock.create_connection,
+        {"::1 ::1", hole[1]}, {timeout = 0.1, all_errors = true})
+      local took = loop.now() - started
+      assert.is_true(took >= 0.2 and took < (helper.slow and 5 or 1))
+      assert.are.equal(2, #group.exceptions)
+      for _, err in ipairs(group.exceptions) do
+        assert.is_true(csock.isinstance(err, csock.timeout))
+      end
+    end)
+  end)
+
+  it("is ended by loop.timeout, and by cancel", function()
+    made_up(finally)
+    both(function()
+      local hole <close> = silent "::1"
+      local err = raises(csock.timeout, loop.timeout, 0.3,
+        csock.create_connection, {"::1 ::1 ::1", hole[1]})
+      assert.are.equal("connect", err.op)
+    end)
+    loop.run(function()
+      local hole <close> = silent "::1"
+      local task = loop.spawn(csock.create_connection, {"::1 ::1", hole[1]})
+      loop.sleep(0.01)
+      assert.is_true(task:cancel())
+      raises(loop.CancelledError, task.join, task)
+    end)
+  end)
+
+  it("does not wait with a timeout of 0", function()
+    local hole <close> = silent "127.0.0.1"
+    local err = raises(csock.BlockingIOError, csock.create_connection,
+      {"127.0.0.1", hole[1]}, 0)
+    assert.are.equal("EINPROGRESS", err.code)
+  end)
+
+  it("keeps a source address that does not fit as that address' error",
+  function()
+    made_up(finally)
+    both(function()
+      local server <close> = csock.create_server {"127.0.0.1", 0}
+      local port = server:getsockname()[2]
+      local sock <close> = csock.create_connection({"::1 127.0.0.1", port}, 5,
+        {"127.0.0.1", 0})
+      assert.are.equal(csock.AF_INET, sock.family)
+      local group = raises(csock.ExceptionGroup, csock.create_connection,
+        {"::1", port}, 5, {"127.0.0.1", 0}, true)
+      assert.is_true(csock.isinstance(group.exceptions[1], csock.gaierror))
+    end)
+  end)
+
+  it("passes on what the resolver says", function()
+    local err = raises(csock.gaierror, csock.create_connection,
+      {"nosuch.invalid", 80}, {all_errors = true})
+    assert.are.equal("getaddrinfo", err.op)
+    csock.getaddrinfo = function() return {} end
+    local ok, empty = pcall(csock.create_connection, {HOST, 80})
+    csock.getaddrinfo = require("csock.core").getaddrinfo
+    assert.is_false(ok)
+    assert.are.equal("getaddrinfo returns an empty list", empty.strerror)
+  end)
+
+  it("waits in a plain coroutine too, and holds up the loop", function()
+    made_up(finally)
+    warn "@off"
+    loop.run(function()
+      local hole <close> = silent "::1"
+      local server <close> = csock.create_server {"127.0.0.1", hole[1]}
+      local sock <close> = coroutine.wrap(csock.create_connection) {
+        "::1 127.0.0.1", hole[1]}
+      assert.are.equal(server:getsockname(), sock:getpeername())
+    end)
+  end)
+
+  it("refuses misuse at once", function()
+    local connect = csock.create_connection
+    refuses("#1.*{host, port} expected", connect)
+    refuses("#1.*{host, port} expected", connect, "localhost")
+    refuses("#2.*seconds", connect, {HOST, 1}, -1)
+    refuses("#2.*seconds", connect, {HOST, 1}, 0 / 0)
+    refuses("#2.*seconds", connect, {HOST, 1}, "5")
+    refuses("#2.*seconds", connect, {HOST, 1}, {timeout = "5"})
+    refuses("unknown option 'timeuot'", connect, {HOST, 1}, {timeuot = 5})
+    refuses("#3.*source_address", connect, {HOST, 1}, 5, "localhost")
+    refuses("#2.*no options", connect, {HOST, 1}, {})
+    refuses("#3", connect, {HOST, 1}, {timeout = 5}, {HOST, 0})
+    refuses("port must be", connect, {HOST, 65536})
+  end)
+
+  it("says in its error where it was called", function()
+    local address = {HOST, unused_port()}
+    local _, err = pcall(function()
+      local sock = csock.create_connection(address)
+      return sock
+    end)
+    assert.is_truthy(tostring(err):find("connect_spec.lua:", 1, true))
+  end)
+end)
