@@ -65,7 +65,17 @@ static void push_error(lua_State *L, const char *op, int addr) {
   lua_setfield(L, -2, "where");
 }
 
-static void set_class(lua_State *L, int found) {
+/* Give the error on top of the stack the class of that name, or, where that is
+** NULL, of that errno. */
+static void set_class(lua_State *L, const char *class, int number) {
+  int found;
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &classes);
+  found =
+      class != NULL ? lua_getfield(L, -1, class) : lua_rawgeti(L, -1, number);
+  if (found == LUA_TNIL) {
+    lua_pop(L, 1);
+    found = lua_getfield(L, -1, "default");
+  }
   if (found == LUA_TTABLE)
     lua_setmetatable(L, -3);
   else
@@ -92,30 +102,29 @@ static const char *text(int err) {
   }
 }
 
+/* Finish the error on top of the stack, and report it. */
+static int fail(lua_State *L, int safe, const char *class, int number,
+                const char *code, const char *what) {
+  if (number != 0) {
+    lua_pushinteger(L, number);
+    lua_setfield(L, -2, "errno");
+  }
+  set(L, "code", code);
+  set(L, "strerror", what);
+  set_class(L, class, number);
+  return report(L, safe);
+}
+
 /* The operation 'op' failed with errno 'err' (or one of our own); 'addr' is
 ** the stack index of the address it was about, 0 for none.  Raises, or when
 ** 'safe' pushes nil, err and returns 2. */
 int cs_fail(lua_State *L, int safe, int err, const char *op, int addr) {
   int number = err;
-  int found = LUA_TNIL;
   if (err == CS_ETIMEOUT) number = ETIMEDOUT;
   if (err == CS_ECANCEL) number = ECANCELED;
   push_error(L, op, addr);
-  lua_pushinteger(L, number);
-  lua_setfield(L, -2, "errno");
-  set(L, "code", cs_errnoname(number));
-  set(L, "strerror", text(err));
-  lua_rawgetp(L, LUA_REGISTRYINDEX, &classes);
-  if (err == CS_ECANCEL)
-    found = lua_getfield(L, -1, "cancelled");
-  else if (lua_rawgeti(L, -1, number) != LUA_TNIL)
-    found = LUA_TTABLE;
-  else {
-    lua_pop(L, 1);
-    found = lua_getfield(L, -1, "default");
-  }
-  set_class(L, found);
-  return report(L, safe);
+  return fail(L, safe, err == CS_ECANCEL ? "cancelled" : NULL, number,
+              cs_errnoname(number), text(err));
 }
 
 /* The same, but of the class that is registered by this name, whatever class
@@ -123,23 +132,14 @@ int cs_fail(lua_State *L, int safe, int err, const char *op, int addr) {
 int cs_failas(lua_State *L, int safe, const char *class, int err,
               const char *op) {
   push_error(L, op, 0);
-  lua_pushinteger(L, err);
-  lua_setfield(L, -2, "errno");
-  set(L, "code", cs_errnoname(err));
-  set(L, "strerror", text(err));
-  lua_rawgetp(L, LUA_REGISTRYINDEX, &classes);
-  set_class(L, lua_getfield(L, -1, class));
-  return report(L, safe);
+  return fail(L, safe, class, err, cs_errnoname(err), text(err));
 }
 
 /* The same for a failure that has no errno, only a text (Python's
 ** OSError("...")). */
 int cs_failtext(lua_State *L, int safe, const char *what, const char *op) {
   push_error(L, op, 0);
-  set(L, "strerror", what);
-  lua_rawgetp(L, LUA_REGISTRYINDEX, &classes);
-  set_class(L, lua_getfield(L, -1, "default"));
-  return report(L, safe);
+  return fail(L, safe, "default", 0, NULL, what);
 }
 
 /* Is the value on top of the stack the error of a cancelled task? */
@@ -184,13 +184,7 @@ static const char *name_code(int code) {
 int cs_failname(lua_State *L, int safe, int code, const char *op, int addr) {
   if (code == EAI_SYSTEM) return cs_fail(L, safe, errno, op, addr);
   push_error(L, op, addr);
-  lua_pushinteger(L, code);
-  lua_setfield(L, -2, "errno");
-  set(L, "code", name_code(code));
-  set(L, "strerror", gai_strerror(code));
-  lua_rawgetp(L, LUA_REGISTRYINDEX, &classes);
-  set_class(L, lua_getfield(L, -1, "name"));
-  return report(L, safe);
+  return fail(L, safe, "name", code, name_code(code), gai_strerror(code));
 }
 
 static const char *host_code(int code) {
@@ -203,13 +197,7 @@ static const char *host_code(int code) {
 ** space again. */
 int cs_failhost(lua_State *L, int safe, int code, const char *op, int addr) {
   push_error(L, op, addr);
-  lua_pushinteger(L, code);
-  lua_setfield(L, -2, "errno");
-  set(L, "code", host_code(code));
-  set(L, "strerror", hstrerror(code));
-  lua_rawgetp(L, LUA_REGISTRYINDEX, &classes);
-  set_class(L, lua_getfield(L, -1, "host"));
-  return report(L, safe);
+  return fail(L, safe, "host", code, host_code(code), hstrerror(code));
 }
 
 /*

@@ -97,6 +97,19 @@ local function connected(family, kind)
   return closing(client, (listener:accept()))
 end
 
+-- A listener whose queue is full, and what fills it, behind their closer.
+local function crowded(family)
+  local listener = bound(family, SOCK_STREAM)
+  listener:listen(0)
+  local all = {listener}
+  repeat
+    local sock = csock.socket(family)
+    all[#all + 1] = sock
+    sock.timeout = 0.1
+  until not pcall(sock.connect, sock, listener:getsockname())
+  return closing(table.unpack(all))
+end
+
 -- Sends until the system takes no more.
 local function fill(sock)
   local timeout = sock.timeout
@@ -761,23 +774,6 @@ describe("connect", function()
     return sock:getsockname()
   end
 
-  -- Addresses of a listener whose queue is full, and what fills it.
-  local function crowded(family)
-    local listener = bound(family, SOCK_STREAM)
-    listener:listen(0)
-    local crowd = setmetatable({listener}, {
-      __close = function(self)
-        for _, sock in ipairs(self) do sock:close() end
-      end,
-    })
-    repeat
-      local sock = csock.socket(family)
-      crowd[#crowd + 1] = sock
-      sock.timeout = 0.1
-    until not pcall(sock.connect, sock, listener:getsockname())
-    return crowd
-  end
-
   everywhere("says true", function()
     local listener <close> = listening()
     local sock <close> = csock.socket()
@@ -829,32 +825,32 @@ describe("connect", function()
   end)
 
   everywhere("raises when time is up", function()
-    local crowd <close> = crowded(AF_INET)
+    local _crowd <close>, listener = crowded(AF_INET)
     local sock <close> = csock.socket()
     sock.timeout = 0.05
     local start = loop.now()
     local err = refused("ETIMEDOUT", sock.connect, sock,
-      crowd[1]:getsockname())
+      listener:getsockname())
     assert.is_true(csock.isinstance(err, csock.timeout))
     assert.is_true(loop.now() - start >= 0.05)
   end)
 
   everywhere("raises when the queue of a Unix listener stays full", function()
-    local crowd <close> = crowded(AF_UNIX)
+    local _crowd <close>, listener = crowded(AF_UNIX)
     local sock <close> = csock.socket(AF_UNIX)
     sock.timeout = 0.05
     local start = loop.now()
-    refused("ETIMEDOUT", sock.connect, sock, crowd[1]:getsockname())
+    refused("ETIMEDOUT", sock.connect, sock, listener:getsockname())
     assert.is_true(loop.now() - start >= 0.05)
   end)
 
   it("waits until the queue of a Unix listener has room", function()
-    local crowd <close> = crowded(AF_UNIX)
+    local _crowd <close>, listener = crowded(AF_UNIX)
     local sock <close> = csock.socket(AF_UNIX)
     loop.run(function()
-      local task = loop.spawn(sock.connect, sock, crowd[1]:getsockname())
+      local task = loop.spawn(sock.connect, sock, listener:getsockname())
       until_waiting(task)
-      crowd[1]:accept():close()
+      listener:accept():close()
       assert.is_true(task:join())
     end)
   end)
@@ -869,10 +865,10 @@ describe("connect", function()
   end)
 
   everywhere("does not wait for a full Unix queue at 0 either", function()
-    local crowd <close> = crowded(AF_UNIX)
+    local _crowd <close>, listener = crowded(AF_UNIX)
     local sock <close> = csock.socket(AF_UNIX)
     sock.timeout = 0
-    refused("EAGAIN", sock.connect, sock, crowd[1]:getsockname())
+    refused("EAGAIN", sock.connect, sock, listener:getsockname())
   end)
 
   everywhere("goes on with what was begun without waiting", function()
@@ -914,10 +910,10 @@ describe("connect", function()
     end)
 
     everywhere("returns EAGAIN when time is up", function()
-      local crowd <close> = crowded(AF_INET)
+      local _crowd <close>, listener = crowded(AF_INET)
       local sock <close> = csock.socket()
       sock.timeout = 0.05
-      assert.are.equal(csock.EAGAIN, sock:connect_ex(crowd[1]:getsockname()))
+      assert.are.equal(csock.EAGAIN, sock:connect_ex(listener:getsockname()))
     end)
 
     everywhere("raises for a name that nobody has", function()
@@ -934,10 +930,10 @@ describe("connect", function()
     end)
 
     it("raises what stops its task", function()
-      local crowd <close> = crowded(AF_INET)
+      local _crowd <close>, listener = crowded(AF_INET)
       local sock <close> = csock.socket()
       loop.run(function()
-        local task = loop.spawn(sock.connect_ex, sock, crowd[1]:getsockname())
+        local task = loop.spawn(sock.connect_ex, sock, listener:getsockname())
         until_waiting(task)
         task:cancel()
         local ok, err = pcall(task.join, task)
@@ -1035,22 +1031,24 @@ describe("csock.create_connection", function()
       nil, {"198.51.100.7", 0})
   end)
 
+  everywhere("raises a timeout as such", function()
+    local _crowd <close>, listener = crowded(AF_INET)
+    local err = refused("ETIMEDOUT", csock.create_connection,
+      listener:getsockname(), 0.05)
+    assert.is_true(csock.isinstance(err, csock.timeout))
+  end)
+
   it("closes its socket when the task is cancelled", function()
-    local listener <close> = bound(AF_INET)
-    listener:listen(0)
+    local _crowd <close>, listener = crowded(AF_INET)
+    local _, before = helper.descriptors()
     loop.run(function()
-      local crowd = {}
-      local task, ok, sock
-      repeat                            -- until one has to wait
-        task = loop.spawn(csock.create_connection, listener:getsockname())
-        ok, sock = pcall(task.join, task, 0.1)
-        crowd[#crowd + 1] = ok and sock or nil
-      until not ok
+      local task = loop.spawn(csock.create_connection, listener:getsockname())
+      until_waiting(task)
       task:cancel()
       local _, err = pcall(task.join, task)
       assert.is_true(csock.isinstance(err, csock.CancelledError))
-      for _, one in ipairs(crowd) do one:close() end
     end)
+    assert.are.equal(before, select(2, helper.descriptors()))
   end)
 
   it("refuses what is no address, at once", function()
@@ -1823,6 +1821,12 @@ describe("tostring of a socket", function()
     assert.matches("raddr=" .. tostring(client:getpeername()), text, 1, true)
   end)
 
+  it("tells numbers where there are no names", function()
+    local fd = csock.socket():detach()
+    local sock <close> = csock.socket(4242, 13, 23, fd)
+    assert.matches("family=4242, type=13, proto=23", tostring(sock))
+  end)
+
   it("is one line, whatever the path", function()
     local sock <close> = csock.socket(AF_UNIX)
     sock:bind(helper.tmpdir() .. "/a\nb\tc\27")
@@ -1872,6 +1876,13 @@ describe("close", function()
       error "halt"
     end)
     assert.is_true(kept.closed)
+  end)
+
+  it("raises when somebody else has closed the descriptor", function()
+    local sock = csock.socket()
+    csock.socket(nil, nil, nil, sock:fileno()):close()
+    refused("EBADF", sock.close, sock)
+    assert.are.same({true, true}, {sock.closed, sock:close()})
   end)
 
   it("does not make a working socket of one that never opened", function()
@@ -2805,6 +2816,7 @@ describe("a signal", function()
     local process = helper.spawn_process(("%s -e %s 2>&1"):format(helper.lua,
       helper.quote([[
         local csock = require "csock"
+        require "csock.core".process.alarm(60)
         local a, b = csock.socketpair()
         io.stdout:write "go\n"
         io.stdout:flush()
