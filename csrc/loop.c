@@ -186,6 +186,7 @@ void cs_checkcancel(lua_State *L, cs_Loop *loop, const char *op) {
   int64_t scope = *cs_scope(loop);
   if (t != NULL && t->cancel) {
     t->cancel = 0;
+    t->told = 1;
     cs_fail(L, 0, CS_ECANCEL, op, 0);
   }
   if (scope != CS_FOREVER && scope <= cs_now())

@@ -54,6 +54,7 @@ typedef struct cs_Task {
   unsigned char cancel;    /* to be cancelled at its next wait */
   unsigned char cancelled; /* its error was a cancellation */
   unsigned char failed;    /* its function has raised an error */
+  unsigned char told;      /* it has heard that it is cancelled */
   unsigned char seen;      /* its error reached somebody */
 } cs_Task;
 

@@ -70,6 +70,7 @@ static int try_wait(lua_State *L, cs_Handle *h, int dontwait) {
   ssize_t n = read(h->source.fd, &byte, 1);
   (void)dontwait;
   if (n < 0) return -errno;
+  cs_signalread(byte);
   lua_pushinteger(L, byte);
   return 1;
 }

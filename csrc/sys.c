@@ -143,17 +143,26 @@ ssize_t cs_sendfile(int to, int from, int64_t offset, size_t count) {
 */
 
 #define MAXWATCH 64 /* watches in one process; one a server is usual */
+#define PATIENCE 2  /* signals that may wait to be read */
 
 static struct {
   pthread_mutex_t lock;
   _Atomic int fd[MAXWATCH]; /* write end of a watcher's pipe, plus one */
   _Atomic int signo[MAXWATCH];
+  _Atomic int unread[NSIG];      /* since a watcher last read this signal */
   struct sigaction before[NSIG]; /* to be put back by the last watcher */
 } signals = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
+/* When nobody reads, since the program computes and never comes to wait, the
+** third time of asking ends it: that is what the signals do that we take, by
+** default, or by an interpreter's hook, which would not reach a coroutine. */
 static void on_signal(int signo) {
   int saved = errno;
   unsigned char byte = (unsigned char)signo;
+  if (atomic_fetch_add(&signals.unread[signo], 1) >= PATIENCE) {
+    signal(signo, SIG_DFL);
+    raise(signo);
+  }
   for (int i = 0; i < MAXWATCH; i++) {
     int fd = atomic_load(&signals.fd[i]);
     if (fd != 0 && atomic_load(&signals.signo[i]) == signo) {
@@ -198,12 +207,18 @@ int cs_watchsignal(int signo, int fd) {
   return err;
 }
 
+/* A watcher has taken note of the signal. */
+void cs_signalread(int signo) {
+  atomic_store(&signals.unread[signo], 0);
+}
+
 /* Undo cs_watchsignal; the last to go puts the old disposition back. */
 void cs_unwatchsignal(int signo, int fd) {
   pthread_mutex_lock(&signals.lock);
   for (int i = 0; i < MAXWATCH; i++) {
     if (atomic_load(&signals.fd[i]) == fd + 1 &&
         atomic_load(&signals.signo[i]) == signo) {
+      atomic_store(&signals.unread[signo], 0);
       if (watchers(signo) == 1) sigaction(signo, &signals.before[signo], NULL);
       atomic_store(&signals.fd[i], 0);
       break;

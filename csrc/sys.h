@@ -36,6 +36,7 @@ ssize_t cs_sendfile(int to, int from, int64_t offset, size_t count);
 
 int cs_watchsignal(int signo, int fd);
 void cs_unwatchsignal(int signo, int fd);
+void cs_signalread(int signo);
 int cs_signalisfree(int signo);
 
 #endif

@@ -223,6 +223,14 @@ static int task_current(lua_State *L) {
   return 1;
 }
 
+/* told() -> has the running task heard that it is cancelled?  (An error of
+** that class may as well be another task's, which it has joined.) */
+static int task_told(lua_State *L) {
+  cs_Task *t = cs_loop(L)->current;
+  lua_pushboolean(L, t != NULL && t->told);
+  return 1;
+}
+
 /*
 ** Sleep
 */
@@ -315,8 +323,10 @@ static const luaL_Reg scope_meta[] = {
 };
 
 static const luaL_Reg task_funcs[] = {
-    {"spawn", task_spawn},     {"sleep", task_sleep}, {"wake", task_wake},
-    {"current", task_current}, {"scope", task_scope}, {NULL, NULL},
+    {"spawn", task_spawn}, {"sleep", task_sleep},
+    {"wake", task_wake},   {"current", task_current},
+    {"scope", task_scope}, {"told", task_told},
+    {NULL, NULL},
 };
 
 /* Adds its functions to core.loop. */

@@ -577,6 +577,31 @@ describe("a cancellation in a handler", function()
     end)
   end)
 
+  it("of a task that the handler itself has cancelled is an error like others",
+    function()
+      loop.run(function()
+        local server <close> = Keeping(noting({}, {handle = function(self)
+          if self.request:recv(100) == "cancel" then
+            local task = loop.spawn(loop.sleep, 1000)
+            loop.sleep(0)
+            task:cancel()
+            task:join()
+          end
+          self.request:sendall "fine"
+        end}))
+        local task = loop.spawn(server.serve_forever, server)
+        for _, word in ipairs {"cancel", "go on"} do
+          local client <close> = csock.create_connection(server.server_address)
+          client:sendall(word)
+          assert.are.equal(word == "cancel" and "" or "fine",
+            task:status() == "waiting" and read_all(client))
+        end
+        assert.are.equal(1, #server.failures)
+        server:shutdown()
+        task:join()
+      end)
+    end)
+
   it("is followed by finish", function()
     local log = {}
     loop.run(function()

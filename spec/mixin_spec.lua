@@ -138,7 +138,7 @@ local function start(text, before)
 end
 
 -- How many descriptors a child may open at most.
-local function descriptors()
+local function most_descriptors()
   local pipe <close> = assert(io.popen "ulimit -Hn")
   return pipe:read "n" or math.maxinteger
 end
@@ -1142,7 +1142,8 @@ describe("a threading server survives", function()
   end)
 
   it("a thousand clients at once, and is then as before", function()
-    local n = math.min(helper.slow and 100 or 1000, descriptors() // 2 - 20)
+    local n = math.min(helper.slow and 100 or 1000,
+      most_descriptors() // 2 - 20)
     local process = start(("local n = %d\n"):format(n) .. [[
       local core = require "csock.core"
       local running, most = 0, 0

@@ -170,7 +170,7 @@ local function start(name, arguments, before)
 end
 
 -- How many descriptors a child may open at most.
-local function descriptors()
+local function most_descriptors()
   local pipe <close> = assert(io.popen "ulimit -Hn")
   return pipe:read "n" or math.maxinteger
 end
@@ -1401,6 +1401,24 @@ describe("a signal", function()
     assert.are.equal("exit 0", how)
   end)
 
+  it("ends a handler that computes, at the third time of asking", function()
+    local process = start(program [[
+      local server <close> = socketserver.TCPServer({"127.0.0.1", 0}, {
+        handle = function(self)
+          self.request:sendall "begun"
+          local latest = loop.now() + 1
+          repeat until loop.now() > latest
+          print "computed to the end"
+        end})
+      print("port :" .. server.server_address.port)
+      server:serve_forever()
+    ]])
+    local client <close> = connect(process)
+    assert.are.equal("begun", client:recv(100))
+    for _ = 1, 12 do process:kill "INT" end -- the system may make one of two
+    assert.is_nil((ending(process)):find "computed to the end")
+  end)
+
   it("cuts no sendall short", function()
     local process = start(program [[
       local server <close> = socketserver.TCPServer({"127.0.0.1", 0}, {
@@ -1809,7 +1827,7 @@ for word in b"one", b"two", "drei \u00fc".encode():
   end)
 
   it("a thousand clients at once", function()
-    local n = math.min(helper.slow and 100 or 1000, descriptors() - 20)
+    local n = math.min(helper.slow and 100 or 1000, most_descriptors() - 20)
     local process = start("examples/server.lua", "0 ThreadingTCPServer",
       "ulimit -n $(ulimit -Hn)")
     local clients = helper.spawn_process("sh -c " .. helper.quote(

@@ -258,7 +258,7 @@ end
 -- This is where the errors of a request end.
 function BaseServer:_failed(request, client_address, failed)
   local ok, err = self._shutdown_request, failed.err
-  if not isinstance(err, errors.CancelledError) then
+  if not (isinstance(err, errors.CancelledError) and core.loop.told()) then
     ok, err = pcall(self.handle_error, self, request, client_address, err,
       failed.traceback)
   end
