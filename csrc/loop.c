@@ -263,7 +263,7 @@ static void close_thread(lua_State *L, lua_State *co) {
 }
 
 /* A task has ended with 'status' (LUA_YIELD: it is being killed). */
-void cs_endtask(lua_State *L, cs_Loop *loop, cs_Task *t, int status) {
+static void end_task(lua_State *L, cs_Loop *loop, cs_Task *t, int status) {
   t->state = status == LUA_OK && !t->failed ? CS_DONE : CS_FAILED;
   if (status == LUA_OK)
     t->nresults = lua_gettop(t->co);
@@ -297,7 +297,7 @@ static void resume(lua_State *L, cs_Loop *loop, cs_Task *t) {
   loop->current = NULL;
   loop->running = NULL;
   if (status != LUA_YIELD)
-    cs_endtask(L, loop, t, status);
+    end_task(L, loop, t, status);
   else if (t->state == CS_RUNNING) { /* a coroutine.yield of the user's */
     lua_pop(t->co, nresults);
     t->why = CS_GO;
@@ -416,7 +416,7 @@ static void kill_all(lua_State *L, cs_Loop *loop, int tasks) {
     unlink_task(t);
     loop->polled -= t->polled;
     t->polled = 0;
-    cs_endtask(L, loop, t, LUA_YIELD);
+    end_task(L, loop, t, LUA_YIELD);
     lua_pop(L, 2);
   }
 }

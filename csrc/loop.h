@@ -114,7 +114,6 @@ int cs_suspendon(lua_State *L, cs_Loop *loop, cs_Source *s, int want,
 int cs_pass(lua_State *L, cs_Loop *loop, lua_KContext ctx, lua_KFunction k);
 void cs_wake(cs_Loop *loop, cs_Task *t, enum cs_Why why);
 void cs_enqueue(cs_Loop *loop, cs_Task *t);
-void cs_endtask(lua_State *L, cs_Loop *loop, cs_Task *t, int status);
 
 int64_t cs_checktimeout(lua_State *L, int arg);
 void cs_pushloop(lua_State *L);
