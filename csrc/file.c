@@ -103,6 +103,38 @@ static int file_new(lua_State *L) {
   return make(L);
 }
 
+/* over(metatable, sock, data) -> a file of that class that reads a string; the
+** socket, a closed one, only stands where reads look for theirs. */
+static int file_over(lua_State *L) {
+  size_t len;
+  const char *data = luaL_checklstring(L, 3, &len);
+  cs_File *f;
+  luaL_checktype(L, 1, LUA_TTABLE);
+  lua_settop(L, 3);
+  lua_pushvalue(L, 2);
+  lua_pushliteral(L, "rb");
+  lua_pushinteger(L, -1);
+  lua_pushvalue(L, 1);
+  lua_rotate(L, 1, 4);
+  make(L);
+  f = lua_touserdata(L, -1);
+  f->maxline = SIZE_MAX;
+  f->ended = 1;
+  if (len == 0) return 1;
+  f->in = malloc(len);
+  if (f->in == NULL) return luaL_error(L, "not enough memory");
+  memcpy(f->in, data, len);
+  f->incap = f->end = len;
+  return 1;
+}
+
+/* whole(file): from now on each write of an unbuffered file sends all, or
+** fails, as the socket's sendall. */
+static int file_whole(lua_State *L) {
+  cs_toopenfile(L)->whole = 1;
+  return 0;
+}
+
 /* plain(metatable): of what makefile makes from now on. */
 static int file_plain(lua_State *L) {
   luaL_checktype(L, 1, LUA_TTABLE);
@@ -244,7 +276,9 @@ static const luaL_Reg file_setters[] = {
 
 static const luaL_Reg file_funcs[] = {
     {"new", file_new},
+    {"over", file_over},
     {"plain", file_plain},
+    {"whole", file_whole},
     {"collect", file_collect},
     {NULL, NULL},
 };

@@ -14,6 +14,8 @@ typedef struct cs_File {
   unsigned char reads, writes;
   unsigned char lined;    /* what has a newline in it is flushed at once */
   unsigned char timedout; /* and nothing has come since */
+  unsigned char whole;    /* unbuffered, and yet a write sends all */
+  unsigned char ended;    /* nothing will come: what there is, is there */
   size_t size;            /* bytes to buffer each way; 0: unbuffered */
   size_t maxline;         /* for lines without a limit of their own */
   char *in;               /* what came and was not read: start to end */

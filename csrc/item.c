@@ -252,7 +252,7 @@ static int fill_exactly(cs_File *f, cs_Handle *h, const cs_Item *item,
 int cs_obtain(cs_File *f, cs_Handle *h, cs_Item *item, size_t pos, int dontwait,
               size_t *used) {
   int exactly = f->size == 0 && item->kind >= CS_LINE;
-  int eof = 0, drained = 0, calls = 0, n;
+  int eof = f->ended, drained = 0, calls = 0, n;
   if (f->sock == NULL) return -EBADF;
   while ((n = cs_measure(f, item, pos, eof, used)) == 0) {
     if (calls >= CALLS) return -CS_ETURN;
@@ -268,6 +268,6 @@ int cs_obtain(cs_File *f, cs_Handle *h, cs_Item *item, size_t pos, int dontwait,
     calls++;
     eof = n == 0;
   }
-  if (eof && item->kind == CS_PROBE) item->n = 0;
+  if (eof && item->kind == CS_PROBE && cs_unread(f) == pos) item->n = 0;
   return n < 0 ? n : 0;
 }

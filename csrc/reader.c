@@ -103,7 +103,7 @@ static int try_some(lua_State *L, cs_Handle *h, int dontwait) {
   char *scratch = h->loop->scratch;
   ssize_t n;
   if (f->sock == NULL) return -EBADF;
-  if (cs_unread(f) > 0) return try_item(L, h, dontwait);
+  if (cs_unread(f) > 0 || f->ended) return try_item(L, h, dontwait);
   if (size > CS_SCRATCH) size = CS_SCRATCH;
   n = recv(h->source.fd, scratch, size, dontwait);
   if (n < 0) return -errno;

@@ -185,7 +185,8 @@ static int file_write(lua_State *L) {
   }
   cs_pushfilesocket(L);
   lua_pushinteger(L, 0);
-  return cs_drive(L, &f->sock->h, f->size > 0 ? &op_write : &op_rawwrite);
+  return cs_drive(L, &f->sock->h,
+                  f->size > 0 || f->whole ? &op_write : &op_rawwrite);
 }
 
 static int try_writelines(lua_State *L, cs_Handle *h, int dontwait) {

@@ -3,10 +3,15 @@
 -- Invariant: finish follows setup, whatever happens in between.
 
 local class = require "csock.class"
+local core = require "csock.core"
+local errors = require "csock.errors"
+local file = require "csock.file".file
+local misuse = require "csock.misuse"
+local socket = require "csock.socket".socket
 
 local handler = {}
 
-handler.BaseRequestHandler = class("BaseRequestHandler", {
+local BaseRequestHandler = class("BaseRequestHandler", {
   __doc = [[
 Answers one request: the server makes an instance for each, and calls setup(),
 handle() and finish() in this order; finish() also when handle() fails.
@@ -23,5 +28,140 @@ client_address, server.]],
   handle = function() end,
   finish = function() end,
 })
+handler.BaseRequestHandler = BaseRequestHandler
+
+--
+-- Streams
+--
+
+local StreamRequestHandler = class("StreamRequestHandler", BaseRequestHandler, {
+  __doc = [[
+Reads and writes a connection as files: rfile and wfile.
+Class attributes: rbufsize (-1: 8192), wbufsize (0: each write is sent at once,
+and all of it), timeout (seconds for each wait on the connection, nil for none),
+disable_nagle_algorithm (false), line_limit (65536 bytes of a line that rfile
+reads; nil or false for none).
+In an instance: connection (the request), rfile, wfile.]],
+  __module = "csock.socketserver",
+  rbufsize = -1,
+  wbufsize = 0,
+  disable_nagle_algorithm = false,
+  line_limit = 65536,
+})
+handler.StreamRequestHandler = StreamRequestHandler
+
+--- setup(): make the files.
+function StreamRequestHandler:setup()
+  local connection, timeout = self.request, self.timeout
+  self.connection = connection
+  if timeout ~= nil then connection.timeout = timeout end
+  if self.disable_nagle_algorithm then connection.nodelay = true end
+  self.rfile = connection:makefile("rb", self.rbufsize)
+  self.rfile.maxline = self.line_limit or nil
+  self.wfile = connection:makefile("wb", self.wbufsize)
+  if self.wbufsize == 0 then core.file.whole(self.wfile) end
+end
+
+--- finish(): send what is left in wfile, and close both.  That the client has
+-- gone meanwhile is no error.
+function StreamRequestHandler:finish()
+  local _rfile <close> = self.rfile
+  local wfile = self.wfile
+  local ok, err = pcall(wfile.close, wfile)
+  if not ok and not class.isinstance(err, errors.OSError) then error(err, 0) end
+end
+
+--
+-- Datagrams
+--
+
+local file_meta, socket_meta = class.metatable(file), class.metatable(socket)
+
+-- A file that reads a string.
+local function over(data)
+  return core.file.over(file_meta, core.socket.new(socket_meta), data)
+end
+
+-- The bytes of what a write takes; misuse for anything else.
+local function bytes(value, n)
+  local kind = type(value)
+  if kind == "string" or kind == "number" or
+    kind == "userdata" and getmetatable(value).__name == "csock.buffer" then
+    return tostring(value)
+  end
+  misuse("bad argument #%d to 'write' (string or buffer expected, got %s)", n,
+    kind)
+end
+
+-- What is to become one datagram: of Python's BytesIO what writes.
+local DatagramWriter = class("DatagramWriter", {
+  __doc = "Collects what is written: write, writelines, tell, getvalue.",
+  __module = "csock.socketserver",
+  __init = function(self)
+    self.pieces, self.size, self.closed = {}, 0, false
+  end,
+  __close = function(self) self:close() end,
+  readable = function() return false end,
+  writable = function() return true end,
+  seekable = function() return false end,
+})
+
+--- write(data...) -> how many bytes that is.
+function DatagramWriter:write(...)
+  if self.closed then misuse "I/O operation on closed file" end
+  local pieces = {...}
+  for i = 1, select("#", ...) do pieces[i] = bytes(pieces[i], i) end
+  local data = table.concat(pieces)
+  table.insert(self.pieces, data)
+  self.size = self.size + #data
+  return #data
+end
+
+--- writelines(list) -> true
+function DatagramWriter:writelines(list)
+  self:write(table.unpack(list))
+  return true
+end
+
+--- tell() -> how many bytes were written.
+function DatagramWriter:tell() return self.size end
+
+--- getvalue() -> all of them.
+function DatagramWriter:getvalue()
+  local value = table.concat(self.pieces)
+  self.pieces = {value}
+  return value
+end
+
+--- flush() -> true: all is sent by finish(), as one datagram.
+function DatagramWriter:flush() return not self.closed end
+
+--- close() -> true: nothing more is to be written.
+function DatagramWriter:close()
+  self.closed = true
+  return true
+end
+
+local DatagramRequestHandler = class("DatagramRequestHandler",
+  BaseRequestHandler, {
+    __doc = [[
+Reads a datagram as a file, rfile, and answers with one: what was written to
+wfile.
+In an instance: packet (the data), socket, rfile, wfile.]],
+    __module = "csock.socketserver",
+  })
+handler.DatagramRequestHandler = DatagramRequestHandler
+
+--- setup(): make the files.
+function DatagramRequestHandler:setup()
+  self.packet, self.socket = self.request[1], self.request[2]
+  self.rfile = over(self.packet)
+  self.wfile = DatagramWriter()
+end
+
+--- finish(): send what was written, even if it is nothing.
+function DatagramRequestHandler:finish()
+  self.socket:sendto(self.wfile:getvalue(), self.client_address)
+end
 
 return handler
