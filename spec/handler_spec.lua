@@ -676,3 +676,314 @@ describe("a handler of datagrams", function()
     assert.is_false(server.socket.closed)
   end)
 end)
+
+-- Files -------------------------------------------------------------------
+
+local Stream = socketserver.StreamRequestHandler
+local Datagram = socketserver.DatagramRequestHandler
+
+-- A handler class with this handle, and what `members` say besides.
+local function handling(base, handle, members)
+  members = members or {}
+  members.handle = handle
+  return class("Handler", base, members)
+end
+
+-- The same as request, with what the handler asserted raised here.
+local function good_request(...)
+  local answer, failures = request(...)
+  if failures[1] then error(failures[1].err, 0) end
+  return answer
+end
+
+describe("StreamRequestHandler", function()
+  it("has the attributes of Python, and a limit of lines", function()
+    assert.are.equal(-1, Stream.rbufsize)
+    assert.are.equal(0, Stream.wbufsize)
+    assert.is_nil(Stream.timeout)
+    assert.is_false(Stream.disable_nagle_algorithm)
+    assert.are.equal(65536, Stream.line_limit)
+  end)
+
+  it("reads and writes as Python and as Lua", function()
+    assert.are.equal("a\nb3\n", good_request(handling(Stream, function(self)
+      assert.are.equal(self.request, self.connection)
+      assert.are.equal("one\n", self.rfile:readline())
+      assert.are.equal("two", self.rfile:read "l")
+      assert.are.equal(3, self.rfile:read "n")
+      assert.are.equal(2, self.wfile:write "a\n")
+      assert.are.equal(3, self.wfile:write("b", 3, "\n"))
+    end), "one\ntwo\n3\n"))
+  end)
+
+  it("sends each write at once", function()
+    loop.run(function()
+      local server <close> = TCPServer({"127.0.0.1", 0},
+        handling(Stream, function(self)
+          self.wfile:write "first"
+          self.rfile:readline()
+        end))
+      local task = loop.spawn(server.handle_request, server)
+      local client <close> = csock.create_connection(server.server_address, 5)
+      assert.are.equal("first", client:recv(100))
+      client:sendall "\n"
+      task:join()
+    end)
+  end)
+
+  it("writes all, with a timeout too", function()
+    local size = 4000000
+    loop.run(function()
+      local written
+      local server <close> = Keeping(handling(Stream, function(self)
+        written = self.wfile:write(("x"):rep(size))
+      end, {timeout = 5}))
+      local task = loop.spawn(server.handle_request, server)
+      local client <close> = csock.create_connection(server.server_address, 5)
+      assert.are.equal(size, #read_all(client))
+      task:join()
+      assert.are.equal(size, written)
+      assert.are.equal(0, #server.failures)
+    end)
+  end)
+
+  it("collects writes with wbufsize, and sends them in the end", function()
+    loop.run(function()
+      local step = {}
+      local server <close> = TCPServer({"127.0.0.1", 0},
+        handling(Stream, function(self)
+          self.wfile:write "first "
+          step.written = true
+          self.rfile:readline()
+          self.wfile:write "second"
+        end, {wbufsize = 100}))
+      local task = loop.spawn(server.handle_request, server)
+      local client <close> = csock.create_connection(server.server_address, 5)
+      while not step.written do loop.sleep(0) end
+      client.timeout = 0
+      assert.is_false(pcall(client.recv, client, 100))
+      client.timeout = 5
+      client:sendall "\n"
+      assert.are.equal("first second", read_all(client))
+      task:join()
+    end)
+  end)
+
+  it("closes its files when the request ends", function()
+    local kept
+    good_request(handling(Stream, function(self) kept = self end))
+    assert.is_true(kept.rfile.closed)
+    assert.is_true(kept.wfile.closed)
+    assert.is_true(kept.request.closed)
+    assert.are.equal(-1, kept.request:fileno())
+  end)
+
+  it("lets handle close the files", function()
+    assert.are.equal("bye", good_request(handling(Stream, function(self)
+      self.wfile:write "bye"
+      self.wfile:close()
+      self.rfile:close()
+    end, {wbufsize = 100})))
+  end)
+
+  -- The client has gone before what was collected is sent.
+  it("takes a client that has gone in the end for no error", function()
+    local server <close> = Keeping(handling(Stream, function(self)
+      self.wfile:write "for nobody"
+      self.request:shutdown(csock.SHUT_WR)
+    end, {wbufsize = 100}))
+    local client <close> = csock.create_connection(server.server_address, 5)
+    server:handle_request()
+    assert.are.equal("", client:recv(1))
+    assert.are.equal(0, #server.failures)
+  end)
+
+  it("has its timeout for each wait", function()
+    local _, failures = request(handling(Stream, function(self)
+      self.rfile:readline()
+    end, {timeout = 0.01}))
+    assert.is_true(csock.isinstance(failures[1].err, csock.timeout))
+  end)
+
+  it("can disable Nagle's algorithm", function()
+    for _, flag in ipairs {true, false} do
+      local nodelay
+      good_request(handling(Stream, function(self)
+        nodelay = self.connection.nodelay
+      end, {disable_nagle_algorithm = flag}))
+      assert.are.equal(flag, nodelay)
+    end
+  end)
+
+  it("limits the lines that rfile reads", function()
+    local _, failures = request(handling(Stream, function(self)
+      self.rfile:readline()
+    end, {line_limit = 100}), ("x"):rep(101))
+    assert.are.equal("EMSGSIZE", failures[1].err.code)
+  end)
+
+  it("takes lines within the limit, and of any length without", function()
+    for limit, length in pairs {[100] = 99, [false] = 100000} do
+      local line = ("x"):rep(length) .. "\n"
+      assert.are.equal(#line .. "", good_request(handling(Stream,
+        function(self) self.wfile:write(#self.rfile:readline()) end,
+        {line_limit = limit}), line))
+    end
+  end)
+
+  it("may be unbuffered, and leaves the rest to the socket", function()
+    assert.are.equal("rest", good_request(handling(Stream, function(self)
+      self.rfile:readline()
+      self.request:sendall(self.request:recv(100))
+    end, {rbufsize = 0}), "line\nrest"))
+  end)
+
+  it("may extend setup and finish by its base's", function()
+    local Mine
+    Mine = handling(Stream, function(self) self.wfile:write "handle " end, {
+      setup = function(self)
+        class.super(Mine, self):setup()
+        self.wfile:write "setup "
+      end,
+      finish = function(self)
+        self.wfile:write "finish"
+        class.super(Mine, self):finish()
+      end,
+    })
+    assert.are.equal("setup handle finish", good_request(Mine))
+  end)
+end)
+
+describe("DatagramRequestHandler", function()
+  -- One datagram for a handler: what its client gets, what handle_error got.
+  local function ask(handle, data)
+    local Server = class("Server", socketserver.UDPServer, {
+      handle_error = function(_, _, _, err) error(err, 0) end,
+    })
+    local server <close> = Server({"127.0.0.1", 0}, handling(Datagram, handle))
+    local client <close> = csock.socket(csock.AF_INET, csock.SOCK_DGRAM)
+    client.timeout = 5
+    client:sendto(data, server.server_address)
+    server:handle_request()
+    return client:recv(10000)
+  end
+
+  it("has the packet and the server's socket", function()
+    local answer = ask(function(self)
+      assert.are.equal("hello", self.packet)
+      assert.are.equal(self.server.socket, self.socket)
+      self.wfile:write(self.packet:upper())
+    end, "hello")
+    assert.are.equal("HELLO", answer)
+  end)
+
+  it("sends one datagram, in the end", function()
+    assert.are.equal("one 2 three four", ask(function(self)
+      assert.are.equal(6, self.wfile:write("one ", 2, " "))
+      self.wfile:writelines {"three", csock.buffer " four"}
+      assert.are.equal(16, self.wfile:tell())
+      assert.is_true(self.wfile:flush())
+      assert.are.equal("one 2 three four", self.wfile:getvalue())
+      assert.is_true(self.wfile:writable())
+      assert.is_false(self.wfile:readable())
+    end, ""))
+  end)
+
+  it("sends an empty one when nothing was written, as Python", function()
+    assert.are.equal("", ask(function() end, "hello"))
+  end)
+
+  it("sends what was written before wfile was closed", function()
+    assert.are.equal("bye", ask(function(self)
+      do
+        local wfile <close> = self.wfile
+        wfile:write "bye"
+      end
+      assert.is_true(self.wfile.closed)
+      local err = failure(self.wfile.write, self.wfile, "more")
+      assert.matches("handler_spec.lua:%d+: I/O operation on closed file", err)
+    end, "hello"))
+  end)
+
+  it("refuses to write what is no data, and writes nothing then", function()
+    assert.are.equal("", ask(function(self)
+      for _, value in ipairs {{}, true, io.stdout} do
+        assert.matches("bad argument #2 to 'write' %(string or buffer",
+          failure(self.wfile.write, self.wfile, "a", value))
+      end
+    end, "hello"))
+  end)
+
+  it("reads by Python's methods", function()
+    ask(function(self)
+      local rfile = self.rfile
+      assert.are.equal("one\n", rfile:readline())
+      assert.are.equal("t", rfile:peek():sub(1, 1))
+      assert.are.equal("two", rfile:read(3))
+      assert.are.same({"\n", "three\n"}, rfile:readlines(6))
+      local buffer = csock.buffer(2)
+      assert.are.equal(2, rfile:readinto(buffer))
+      assert.are.equal("fo", tostring(buffer))
+      assert.are.equal("u", rfile:read1(1))
+      assert.are.equal("r", rfile:read())
+      assert.are.equal("", rfile:read())
+      assert.are.equal("", rfile:read(1))
+      assert.are.equal("", rfile:read1())
+      assert.are.equal("", rfile:peek())
+      assert.are.equal("", rfile:readline())
+      assert.are.same({}, rfile:readlines())
+      assert.are.equal(0, rfile:readinto(buffer))
+      assert.are.equal(-1, rfile:fileno())
+      assert.are.equal("rb", rfile.mode)
+    end, "one\ntwo\nthree\nfour")
+  end)
+
+  it("reads by Lua's formats", function()
+    ask(function(self)
+      local rfile = self.rfile
+      assert.are.equal(12, rfile:read "n")
+      local line, some, more = rfile:read("L", 3, 0)
+      assert.are.same({" \n", "abc", ""}, {line, some, more})
+      local lines = {}
+      for each in rfile:lines() do lines[#lines + 1] = each end
+      assert.are.same({"d", "e"}, lines)
+      assert.is_nil(rfile:read "l")
+      assert.is_nil((rfile:read(0, "a")))
+      assert.are.equal("", rfile:read "a")
+    end, "12 \nabcd\ne")
+  end)
+
+  it("is its own iterator, and has all of an empty datagram", function()
+    ask(function(self)
+      for line in self.rfile do error("a line: " .. line) end
+    end, "")
+  end)
+
+  it("never waits for more, in a task or with a timeout", function()
+    loop.run(function()
+      ask(function(self)
+        assert.are.equal("abc", self.rfile:read(10))
+        assert.is_nil(self.rfile:read "L")
+      end, "abc")
+    end)
+    csock.setdefaulttimeout(0)
+    local ok, err = pcall(ask, function(self)
+      assert.are.equal("abc", self.rfile:read())
+    end, "abc")
+    csock.setdefaulttimeout(nil)
+    assert.is_true(ok, err)
+  end)
+
+  it("reads lines of any length", function()
+    ask(function(self)
+      assert.are.equal(8000, #self.rfile:readline())
+    end, ("x"):rep(8000))
+  end)
+
+  it("may close rfile", function()
+    ask(function(self)
+      self.rfile:close()
+      assert.matches("closed file", failure(self.rfile.read, self.rfile))
+    end, "abc")
+  end)
+end)
