@@ -6,6 +6,7 @@
 
 #include "address.h"
 #include "buffer.h"
+#include "child.h"
 #include "class.h"
 #include "cmsg.h"
 #include "connect.h"
@@ -48,5 +49,6 @@ int luaopen_csock_core(lua_State *L) {
   cs_open_resolve(L);
   cs_open_connect(L);
   cs_open_process(L);
+  cs_open_child(L);
   return 1;
 }

@@ -10,6 +10,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "error.h"
 #include "loop.h"
@@ -440,6 +441,64 @@ static int loop_leave(lua_State *L) {
   cs_closepoller(&loop->poller);
   loop->entered = loop->ending = 0;
   return 0;
+}
+
+/* Let go of a source after fork.  A socket that one of the parent's tasks waits
+** for is that task's: a copy here would keep its peer from seeing the end. */
+static void drop_source(cs_Source *s) {
+  int waited = s->readers.next != &s->readers || s->writers.next != &s->writers;
+  int type;
+  socklen_t len = sizeof type;
+  s->watched = 0;
+  cs_initlist(&s->readers);
+  cs_initlist(&s->writers);
+  if (!waited || getsockopt(s->fd, SOL_SOCKET, SO_TYPE, &type, &len) < 0)
+    return;
+  cs_closefd(s->fd);
+  s->fd = -1;
+  s->idle = 0;
+}
+
+/* A task that goes on in the parent only: here it counts as cancelled. */
+static void drop_task(cs_Task *t) {
+  cs_initlist(&t->link);
+  cs_initlist(&t->joiners);
+  t->co = t->waiter = NULL;
+  t->timer.place = 0;
+  t->nresults = 0;
+  t->state = CS_FAILED;
+  t->cancelled = 1;
+  t->polled = 0;
+}
+
+/* In a process that has just been forked: leave the parent's loop, whose tasks
+** end here without a trace.  They stay referenced, since what they hold is the
+** parent's, to be closed and finalized there; and the code that calls this runs
+** on the stack of one of them.  After this a loop may be run as in any
+** process. */
+void cs_dropparent(lua_State *L, cs_Loop *loop) {
+  for (size_t fd = 0; fd < loop->nslots; fd++) {
+    if (loop->slots[fd].source != NULL) drop_source(loop->slots[fd].source);
+    loop->slots[fd].source = NULL;
+  }
+  cs_closepoller(&loop->poller);
+  cs_freetimers(&loop->timers);
+  cs_initlist(&loop->ready);
+  cs_initlist(&loop->batch);
+  loop->running = NULL;
+  loop->current = NULL;
+  loop->live = loop->polled = 0;
+  loop->entered = loop->ending = 0;
+  loop->scope = CS_FOREVER;
+  lua_newtable(L);
+  cs_pushloop(L);
+  lua_getiuservalue(L, -1, CS_TASKS);
+  for (lua_pushnil(L); lua_next(L, -2) != 0; lua_pop(L, 1))
+    drop_task(lua_touserdata(L, -1));
+  luaL_ref(L, LUA_REGISTRYINDEX);
+  lua_insert(L, -2);
+  lua_setiuservalue(L, -2, CS_TASKS);
+  lua_pop(L, 1);
 }
 
 static int loop_gc(lua_State *L) {

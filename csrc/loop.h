@@ -115,6 +115,7 @@ int cs_pass(lua_State *L, cs_Loop *loop, lua_KContext ctx, lua_KFunction k);
 void cs_wake(cs_Loop *loop, cs_Task *t, enum cs_Why why);
 void cs_enqueue(cs_Loop *loop, cs_Task *t);
 
+void cs_dropparent(lua_State *L, cs_Loop *loop);
 int64_t cs_checktimeout(lua_State *L, int arg);
 void cs_pushloop(lua_State *L);
 void cs_setfuncs(lua_State *L, const luaL_Reg *funcs);

@@ -125,6 +125,16 @@ static const luaL_Reg process_funcs[] = {
     {NULL, NULL},
 };
 
+static const struct {
+  const char *name;
+  int number;
+} numbers[] = {
+    {"SIGHUP", SIGHUP},
+    {"SIGINT", SIGINT},
+    {"SIGKILL", SIGKILL},
+    {"SIGTERM", SIGTERM},
+};
+
 /* Adds core.process. */
 void cs_open_process(lua_State *L) {
   luaL_newmetatable(L, WATCH);
@@ -135,9 +145,9 @@ void cs_open_process(lua_State *L) {
   lua_pop(L, 1);
   lua_newtable(L);
   cs_setfuncs(L, process_funcs);
-  lua_pushinteger(L, SIGINT);
-  lua_setfield(L, -2, "SIGINT");
-  lua_pushinteger(L, SIGTERM);
-  lua_setfield(L, -2, "SIGTERM");
+  for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+    lua_pushinteger(L, numbers[i].number);
+    lua_setfield(L, -2, numbers[i].name);
+  }
   lua_setfield(L, -2, "process");
 }

@@ -1,4 +1,4 @@
-/* sys: clock, descriptors and signals of a POSIX system; the `#if`s for an
+/* sys: clock, descriptors, signals and processes of a POSIX system; the `#if`s for an
 ** operating system live here and nowhere else.  Not here: readiness of many
 ** descriptors (poller), anything that knows Lua.
 ** Invariant: every descriptor made here is close-on-exec, every wait is
@@ -14,11 +14,14 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdlib.h>
 #include <string.h>
 #if defined(__linux__)
 #include <sys/sendfile.h>
+#include <sys/syscall.h>
 #endif
 #include <time.h>
 #include <unistd.h>
@@ -250,4 +253,72 @@ int cs_signalisfree(int signo) {
   if (now.sa_flags & SA_SIGINFO) return 0;
   return now.sa_handler == SIG_DFL || now.sa_handler == on_signal ||
          (now.sa_handler != SIG_IGN && is_interpreter(now.sa_handler));
+}
+
+/* From now on 'signo' does nothing, if it is free to be taken: 0 or -errno. */
+int cs_ignoresignal(int signo) {
+  if (!cs_signalisfree(signo)) return 0;
+  return signal(signo, SIG_IGN) == SIG_ERR ? -errno : 0;
+}
+
+/*
+** Processes
+*/
+
+/* Nothing in this process watches signals any more: the pipes of those who did
+** are the parent's, who would take our signals for its own. */
+static void forget_signals(void) {
+  pthread_mutex_init(&signals.lock, NULL); /* who held it is not here */
+  for (int i = 0; i < MAXWATCH; i++) {
+    int signo = atomic_load(&signals.signo[i]);
+    if (atomic_load(&signals.fd[i]) == 0) continue;
+    sigaction(signo, &signals.before[signo], NULL);
+    atomic_store(&signals.unread[signo], 0);
+    atomic_store(&signals.fd[i], 0);
+  }
+}
+
+/* fork(2): the child's number, in the child 0, or -errno.  No signal comes to
+** the child before the parent's watches are forgotten there. */
+pid_t cs_fork(void) {
+  sigset_t everything, before;
+  pid_t pid;
+  sigfillset(&everything);
+  pthread_sigmask(SIG_SETMASK, &everything, &before);
+  pid = fork();
+  if (pid < 0)
+    pid = -errno;
+  else if (pid == 0)
+    forget_signals();
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  return pid;
+}
+
+/* A descriptor that can be read when the process 'pid' has ended, or -errno;
+** -ENOSYS where there is no such thing, and where a poller without a kernel's
+** help is asked for, so that what stands in for it can be tried everywhere.
+** (pidfd_open(2)) */
+int cs_openpid(pid_t pid) {
+#if defined(SYS_pidfd_open)
+  const char *poller = getenv("CSOCK_POLLER");
+  int fd;
+  if (poller != NULL && strcmp(poller, "poll") == 0) return -ENOSYS;
+  fd = (int)syscall(SYS_pidfd_open, pid, 0); /* close-on-exec from birth */
+  return fd < 0 ? -errno : fd;
+#else
+  (void)pid;
+  return -ENOSYS;
+#endif
+}
+
+/* How many processors this process may use; at least 1.
+** (sched_getaffinity(2)) */
+int cs_cpus(void) {
+  long n;
+#if defined(__linux__)
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
+#endif
+  n = sysconf(_SC_NPROCESSORS_ONLN);
+  return n < 1 ? 1 : (int)n;
 }

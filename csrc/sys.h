@@ -1,7 +1,7 @@
 /* sys: the few things of the operating system that every floor needs, without
-** Lua: a clock, descriptor flags, waiting for one descriptor, signals.  It
-** keeps no state but the table of watched signals (see sys.c), and reports
-** failure as -errno. */
+** Lua: a clock, descriptor flags, waiting for one descriptor, signals,
+** processes.  It keeps no state but the table of watched signals (see sys.c),
+** and reports failure as -errno. */
 
 #ifndef cs_sys_h
 #define cs_sys_h
@@ -38,5 +38,10 @@ int cs_watchsignal(int signo, int fd);
 void cs_unwatchsignal(int signo, int fd);
 void cs_signalread(int signo);
 int cs_signalisfree(int signo);
+int cs_ignoresignal(int signo);
+
+pid_t cs_fork(void);
+int cs_openpid(pid_t pid);
+int cs_cpus(void);
 
 #endif
