@@ -74,14 +74,25 @@ describe("SocketServerTest", function()
       server:server_close()
     end)
     assert.are.equal(-1, server.socket:fileno())
+    if csock.isinstance(server, socketserver.ForkingMixIn) then
+      assert.is_nil(next(server.active_children))
+    end
+  end
+
+  -- A child that is not the server's is not waited for by it (simple_subprocess).
+  local function run_beside_child(...)
+    local child = helper.spawn_process "sh -c 'exit 72'"
+    run_server(...)
+    local _, how, status = child:wait()
+    assert.are.equal("exit 72", how .. " " .. status)
   end
 
   local function run_stream(name)
-    run_server(socketserver[name], handlers.stream, stream_examine)
+    run_beside_child(socketserver[name], handlers.stream, stream_examine)
   end
 
   local function run_datagram(name)
-    run_server(socketserver[name], handlers.datagram, dgram_examine)
+    run_beside_child(socketserver[name], handlers.datagram, dgram_examine)
   end
 
   it("test_TCPServer: answers its clients", function()
@@ -92,12 +103,20 @@ describe("SocketServerTest", function()
     run_stream "ThreadingTCPServer"
   end)
 
+  it("test_ForkingTCPServer: answers its clients", function()
+    run_stream "ForkingTCPServer"
+  end)
+
   it("test_UnixStreamServer: answers its clients", function()
     run_stream "UnixStreamServer"
   end)
 
   it("test_ThreadingUnixStreamServer: answers its clients", function()
     run_stream "ThreadingUnixStreamServer"
+  end)
+
+  it("test_ForkingUnixStreamServer: answers its clients", function()
+    run_stream "ForkingUnixStreamServer"
   end)
 
   it("test_UDPServer: answers its clients", function()
@@ -108,12 +127,20 @@ describe("SocketServerTest", function()
     run_datagram "ThreadingUDPServer"
   end)
 
+  it("test_ForkingUDPServer: answers its clients", function()
+    run_datagram "ForkingUDPServer"
+  end)
+
   it("test_UnixDatagramServer: answers its clients", function()
     run_datagram "UnixDatagramServer"
   end)
 
   it("test_ThreadingUnixDatagramServer: answers its clients", function()
     run_datagram "ThreadingUnixDatagramServer"
+  end)
+
+  it("test_ForkingUnixDatagramServer: answers its clients", function()
+    run_datagram "ForkingUnixDatagramServer"
   end)
 
   -- shutdown() succeeds in making another task leave serve_forever.
@@ -138,6 +165,7 @@ describe("SocketServerTest", function()
   it("test_shutdown: makes each of twenty leave serve_forever", function()
     shut_down_many(TCPServer)
     shut_down_many(ThreadingTCPServer)
+    shut_down_many(socketserver.ForkingTCPServer)
   end)
 
   it("test_close_immediately: a server that never served", function()
@@ -229,6 +257,15 @@ describe("ErrorHandlerTest", function()
     assert.are.equal("Handler called\n",
       (log_of(ThreadingTCPServer, "SystemExit")))
   end)
+
+  it("test_forking_handled: an error goes to handle_error", function()
+    check_handled(socketserver.ForkingTCPServer)
+  end)
+
+  it("test_forking_not_handled: a cancellation ends its process", function()
+    assert.are.equal("Handler called\n",
+      (log_of(socketserver.ForkingTCPServer, "SystemExit")))
+  end)
 end)
 
 describe("SocketWriterTest", function()
@@ -293,8 +330,9 @@ describe("MiscTestCase", function()
       "BaseServer", "TCPServer", "UDPServer", "UnixStreamServer",
       "UnixDatagramServer", "ThreadingMixIn", "ThreadingTCPServer",
       "ThreadingUDPServer", "ThreadingUnixStreamServer",
-      "ThreadingUnixDatagramServer", "BaseRequestHandler",
-      "StreamRequestHandler", "DatagramRequestHandler",
+      "ThreadingUnixDatagramServer", "ForkingMixIn", "ForkingTCPServer",
+      "ForkingUDPServer", "BaseRequestHandler", "StreamRequestHandler",
+      "DatagramRequestHandler",
     } do
       assert.is_truthy(socketserver[name], name)
     end
