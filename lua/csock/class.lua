@@ -21,6 +21,7 @@
 -- functions, property(cget, cset), called with (self) and (self, value).
 -- Every sub-class is native too. The finalizers must bear a second call.
 
+local callable = require "csock.callable"
 local core = require "csock.core".class
 
 local classof, isinstance, issubclass =
@@ -108,12 +109,6 @@ local function record(cls, func)
   local rec = info[cls]
   checkarg(rec, 1, func, "class", cls)
   return rec
-end
-
-local function callable(value)
-  if type(value) == "function" then return true end
-  local meta = debug.getmetatable(value)
-  return type(meta) == "table" and meta.__call ~= nil
 end
 
 -- Privacy: a private name is stored under the name of its class --------------

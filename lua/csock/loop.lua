@@ -3,6 +3,7 @@
 -- Invariant: the loop is closed, and what is left in it cancelled, however run
 -- ends.
 
+local callable = require "csock.callable"
 local core = require "csock.core"
 local errors = require "csock.errors"
 local misuse = require "csock.misuse"
@@ -23,8 +24,7 @@ local loop = {
 }
 
 local function check_callable(f, n, name)
-  local meta = getmetatable(f)
-  if type(f) ~= "function" and not (meta and meta.__call) then
+  if not callable(f) then
     misuse("bad argument #%d to '%s' (function expected, got %s)", n, name,
       type(f))
   end
