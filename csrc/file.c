@@ -165,7 +165,10 @@ void cs_abandonfile(lua_State *L, cs_File *f) {
   if (cs_unsent(f) > 0) {
     ssize_t n = send(f->sock->h.source.fd, f->out + f->sent, cs_unsent(f),
                      MSG_DONTWAIT | MSG_NOSIGNAL);
-    if (n > 0) f->sent += (size_t)n;
+    if (n > 0) {
+      f->sent += (size_t)n;
+      cs_notesent(f->sock, n);
+    }
   }
   if (cs_unsent(f) > 0) {
     lua_warning(L, "csock: unclosed file", 1);
@@ -275,12 +278,8 @@ static const luaL_Reg file_setters[] = {
 };
 
 static const luaL_Reg file_funcs[] = {
-    {"new", file_new},
-    {"over", file_over},
-    {"plain", file_plain},
-    {"whole", file_whole},
-    {"collect", file_collect},
-    {NULL, NULL},
+    {"new", file_new},     {"over", file_over},       {"plain", file_plain},
+    {"whole", file_whole}, {"collect", file_collect}, {NULL, NULL},
 };
 
 static const luaL_Reg sock_methods[] = {

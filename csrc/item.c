@@ -216,6 +216,7 @@ static int fill(cs_File *f, cs_Handle *h, size_t n, int dontwait,
   if (err != 0) return err;
   got = recv(h->source.fd, f->in + f->end, n, dontwait);
   if (got < 0) return -errno;
+  cs_notereceived((cs_Socket *)h, got, 0);
   cs_noteshort((cs_Socket *)h, (size_t)got, n, 0);
   *drained = (size_t)got < n && (h->source.idle & CS_READ);
   f->end += (size_t)got;
@@ -240,6 +241,7 @@ static int fill_exactly(cs_File *f, cs_Handle *h, const cs_Item *item,
   if (want == 0) return 2;
   got = recv(h->source.fd, f->in + f->end, want, MSG_DONTWAIT);
   if (got < 0) return -errno;
+  cs_notereceived((cs_Socket *)h, got, 0);
   f->end += (size_t)got;
   if (whole && (size_t)got == want) return 2;
   if ((size_t)got < want) f->cleanto = f->cleanfrom; /* others read too */

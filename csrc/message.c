@@ -170,6 +170,7 @@ static int try_sendmsg(lua_State *L, cs_Handle *h, int dontwait) {
       a.u.any.sa_family == AF_UNIX)
     return -CS_ELATER; /* the receiver's queue is full, not this socket's */
   if (n < 0) return -errno;
+  cs_notesent((cs_Socket *)h, n);
   lua_pushinteger(L, (lua_Integer)n);
   return 1;
 }
@@ -333,6 +334,7 @@ static int receive(lua_State *L, cs_Handle *h, int dontwait,
     m.msg_controllen = 0;
     m.msg_flags = 0;
   }
+  cs_notereceived(s, n, flags);
   if (wants_all(s, flags) && is_part(p, &m, n)) {
     advance(p, (size_t)n);
     return dontwait ? -EAGAIN : -EINTR;

@@ -107,6 +107,7 @@ static int try_some(lua_State *L, cs_Handle *h, int dontwait) {
   if (size > CS_SCRATCH) size = CS_SCRATCH;
   n = recv(h->source.fd, scratch, size, dontwait);
   if (n < 0) return -errno;
+  cs_notereceived((cs_Socket *)h, n, 0);
   cs_noteshort((cs_Socket *)h, (size_t)n, size, 0);
   if (n > 0) f->timedout = 0;
   f->taken += (size_t)n;
@@ -381,6 +382,7 @@ static int try_readinto(lua_State *L, cs_Handle *h, int dontwait) {
   if (cs_unread(f) > 0) return copy_into(L, f, b);
   got = recv(h->source.fd, b->data, b->size, dontwait);
   if (got < 0) return -errno;
+  cs_notereceived((cs_Socket *)h, got, 0);
   cs_noteshort((cs_Socket *)h, (size_t)got, b->size, 0);
   if (got > 0) f->timedout = 0;
   f->taken += (size_t)got;

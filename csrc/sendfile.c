@@ -115,6 +115,7 @@ static int try_block(lua_State *L, cs_Handle *h, int dontwait) {
   ssize_t n =
       send(h->source.fd, data + sent, len - sent, MSG_NOSIGNAL | dontwait);
   if (n < 0) return -errno;
+  cs_notesent((cs_Socket *)h, n);
   lua_pushinteger(L, (lua_Integer)n);
   return 1;
 }
@@ -227,6 +228,7 @@ static int try_sendfile(lua_State *L, cs_Handle *h, int dontwait) {
   if (f == NULL) return -EBADF;
   n = cs_sendfile(h->source.fd, fileno(f), job->offset, next_size(job, MOST));
   if (n < 0) return (int)n;
+  cs_notesent((cs_Socket *)h, n);
   if (n > 0) {
     advance(job, n);
     if (job->left != 0) return -CS_ETURN;

@@ -26,9 +26,14 @@ static const char native = 's'; /* its address marks the class of sockets */
 ** Access
 */
 
+/* The socket at index 1, or NULL. */
+cs_Socket *cs_testsocket(lua_State *L) {
+  return cs_tonative(L, 1, &native);
+}
+
 /* For cs_tosocket, when it is not a plain one. */
 cs_Socket *cs_tosubclass(lua_State *L) {
-  cs_Socket *s = cs_tonative(L, 1, &native);
+  cs_Socket *s = cs_testsocket(L);
   if (s == NULL) luaL_typeerror(L, 1, "socket");
   return s;
 }

@@ -4,7 +4,9 @@
 #define cs_socket_h
 
 #include <lua.h>
+#include <stdint.h>
 #include <sys/socket.h>
+#include <sys/types.h>
 
 #include "drive.h"
 
@@ -13,8 +15,10 @@ typedef struct cs_Socket {
   int family, type, proto;
   int closed; /* by its user; the descriptor may live on, for its files */
   int files;  /* made by makefile and still open */
+  uint64_t received, sent; /* bytes, ever, or since somebody took them */
 } cs_Socket;
 
+cs_Socket *cs_testsocket(lua_State *L);
 cs_Socket *cs_tosubclass(lua_State *L);
 int cs_closesocket(cs_Socket *s);
 void cs_open_socket(lua_State *L);
@@ -35,6 +39,15 @@ static inline cs_Socket *cs_tosocket(lua_State *L) {
     if (plain) return (cs_Socket *)p;
   }
   return cs_tosubclass(L);
+}
+
+/* Keep the account of bytes; those that were only looked at stay to come. */
+static inline void cs_notereceived(cs_Socket *s, ssize_t n, int flags) {
+  if ((flags & MSG_PEEK) == 0) s->received += (uint64_t)n;
+}
+
+static inline void cs_notesent(cs_Socket *s, ssize_t n) {
+  s->sent += (uint64_t)n;
 }
 
 /* A read that took less than it asked for has emptied the queue, unless

@@ -71,6 +71,7 @@ static int try_recv(lua_State *L, cs_Handle *h, int dontwait) {
     lua_pop(L, 1);
     return -err;
   }
+  cs_notereceived(s, n, flags);
   cs_noteshort(s, (size_t)n, size, flags);
   push_data(L, buffer, (size_t)n, size);
   return 1;
@@ -85,7 +86,10 @@ static ssize_t receive_all(lua_State *L, cs_Handle *h, char *buffer,
                            size_t size, int flags, int dontwait) {
   size_t got = (size_t)lua_tointeger(L, 5);
   ssize_t n = recv(h->source.fd, buffer + got, size - got, flags | dontwait);
-  if (n > 0) got += (size_t)n;
+  if (n > 0) {
+    got += (size_t)n;
+    cs_notereceived((cs_Socket *)h, n, flags);
+  }
   if (n == 0 || got == size ||
       (n < 0 && got > 0 && errno != EAGAIN && errno != EINTR))
     return (ssize_t)got; /* an error shows again, next time */
@@ -141,6 +145,7 @@ static int try_recvfrom(lua_State *L, cs_Handle *h, int dontwait) {
     lua_pop(L, 1);
     return -err;
   }
+  cs_notereceived(s, n, flags);
   push_data(L, buffer, (size_t)n, size);
   cs_pushaddress(L, &a);
   return 2;
@@ -187,6 +192,7 @@ static int try_recv_into(lua_State *L, cs_Handle *h, int dontwait) {
   char *memory = get_memory(L, &size);
   ssize_t n = recv(h->source.fd, memory, size, flags | dontwait);
   if (n < 0) return -errno;
+  cs_notereceived((cs_Socket *)h, n, flags);
   cs_noteshort((cs_Socket *)h, (size_t)n, size, flags);
   lua_pushinteger(L, (lua_Integer)n);
   return 1;
@@ -236,6 +242,7 @@ static int try_recvfrom_into(lua_State *L, cs_Handle *h, int dontwait) {
   a.len = sizeof a.u;
   n = recvfrom(h->source.fd, memory, size, flags | dontwait, &a.u.any, &a.len);
   if (n < 0) return -errno;
+  cs_notereceived((cs_Socket *)h, n, flags);
   lua_pushinteger(L, (lua_Integer)n);
   cs_pushaddress(L, &a);
   return 2;
@@ -277,6 +284,7 @@ static int try_send(lua_State *L, cs_Handle *h, int dontwait) {
   int flags = (int)lua_tointeger(L, 3) | MSG_NOSIGNAL | dontwait;
   ssize_t n = send(h->source.fd, data, len, flags);
   if (n < 0) return -errno;
+  cs_notesent((cs_Socket *)h, n);
   lua_pushinteger(L, (lua_Integer)n);
   return 1;
 }
@@ -298,6 +306,7 @@ static int try_sendall(lua_State *L, cs_Handle *h, int dontwait) {
   const char *data = get_data(L, &len);
   int flags = (int)lua_tointeger(L, 3) | MSG_NOSIGNAL | dontwait;
   ssize_t n = send(h->source.fd, data + sent, len - sent, flags);
+  if (n > 0) cs_notesent((cs_Socket *)h, n);
   if (n >= 0 && (sent += (size_t)n) == len) {
     lua_pushboolean(L, 1);
     return 1;
@@ -332,6 +341,7 @@ static int try_sendto(lua_State *L, cs_Handle *h, int dontwait) {
   if (n < 0 && errno == EAGAIN && a.u.any.sa_family == AF_UNIX)
     return -CS_ELATER; /* the receiver's queue is full, not this socket's */
   if (n < 0) return -errno;
+  cs_notesent((cs_Socket *)h, n);
   lua_pushinteger(L, (lua_Integer)n);
   return 1;
 }
@@ -356,8 +366,30 @@ static int sock_sendto(lua_State *L) {
 }
 
 /*
-** Readiness, for servers: an accept that must not wait
+** For servers: an account of bytes, and an accept that must not wait
 */
+
+/* traffic(sock) -> bytes received and sent, less what settle took; nothing for
+** what is no socket. */
+static int socket_traffic(lua_State *L) {
+  const cs_Socket *s = cs_testsocket(L);
+  if (s == NULL) return 0;
+  lua_pushinteger(L, (lua_Integer)s->received);
+  lua_pushinteger(L, (lua_Integer)s->sent);
+  return 2;
+}
+
+/* settle(sock) -> the same, and takes it: the request is over.  If files that
+** nobody has closed keep a closed socket open, the peer is told the end, as by
+** Python's shutdown_request. */
+static int socket_settle(lua_State *L) {
+  cs_Socket *s = cs_testsocket(L);
+  int n = socket_traffic(L);
+  if (s == NULL) return n;
+  s->received = s->sent = 0;
+  if (s->closed && s->h.source.fd >= 0) shutdown(s->h.source.fd, SHUT_WR);
+  return n;
+}
 
 static int try_readable(lua_State *L, cs_Handle *h, int dontwait) {
   int n = cs_waitfd(h->source.fd, CS_READ, 0);
@@ -397,6 +429,8 @@ static const luaL_Reg transfer_methods[] = {
 
 static const luaL_Reg transfer_funcs[] = {
     {"readable", socket_readable},
+    {"settle", socket_settle},
+    {"traffic", socket_traffic},
     {NULL, NULL},
 };
 

@@ -40,6 +40,7 @@ static int send_both(cs_File *f, cs_Handle *h, const char *data, size_t len,
   m.msg_iovlen = first > 0 && len > 0 ? 2 : 1;
   n = sendmsg(h->source.fd, &m, MSG_NOSIGNAL | dontwait);
   if (n < 0) return -errno;
+  cs_notesent((cs_Socket *)h, n);
   if ((size_t)n > first) *done += (size_t)n - first;
   f->sent += (size_t)n < first ? (size_t)n : first;
   if (f->sent == f->filled) f->sent = f->filled = 0;
