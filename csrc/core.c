@@ -23,6 +23,7 @@
 #include "socket.h"
 #include "task.h"
 #include "transfer.h"
+#include "unix.h"
 #include "writer.h"
 
 __attribute__((visibility("default"))) int luaopen_csock_core(lua_State *L);
@@ -46,6 +47,7 @@ int luaopen_csock_core(lua_State *L) {
   cs_open_file(L);
   cs_open_reader(L);
   cs_open_writer(L);
+  cs_open_unix(L);
   cs_open_resolve(L);
   cs_open_connect(L);
   cs_open_process(L);

@@ -82,6 +82,9 @@ local function is_full(self)
   return self._children >= self.max_children
 end
 
+-- How many requests are being processed.  Their bytes are the children's.
+function ForkingMixIn:_active() return self._children or 0 end
+
 -- Accept no more until a child has ended, or until shutdown().
 local function rest(self)
   while is_full(self) and not self._shutdown_request do

@@ -4,6 +4,7 @@
 -- its task lives.
 
 local class = require "csock.class"
+local core = require "csock.core"
 local errors = require "csock.errors"
 local loop = require "csock.loop"
 local BaseServer = require "csock.server".BaseServer
@@ -31,7 +32,29 @@ function ThreadingMixIn:process_request(request, client_address)
     self._requests = requests
   end
   requests[loop.spawn(self.process_request_thread, self, request,
-    client_address)] = true
+    client_address)] = request or true
+  self._count = (self._count or 0) + 1
+end
+
+-- A request has ended: there may be room for another one.
+local function forget(self, task)
+  local requests = self._requests
+  if not requests or not requests[task] then return end
+  requests[task] = nil
+  self._count = self._count - 1
+  if self._resting then core.loop.wake(self._resting) end
+end
+
+-- How many requests are being processed, and an iterator over them.
+function ThreadingMixIn:_active() return self._count or 0 end
+
+function ThreadingMixIn:_running()
+  local requests, task = self._requests or {}, nil
+  return function()
+    local request
+    task, request = next(requests, task)
+    return request
+  end
 end
 
 --- process_request_thread(request, client_address): what that task does.
@@ -40,8 +63,7 @@ function ThreadingMixIn:process_request_thread(request, client_address)
   if not ok then
     ok, err = pcall(self._failed, self, request, client_address, err)
   end
-  local requests = self._requests
-  if requests then requests[loop.current()] = nil end
+  forget(self, loop.current())
   if not ok then error(err, 0) end
 end
 
@@ -81,7 +103,7 @@ function ThreadingMixIn:drain(timeout)
   if task == me then task = next(requests, me) end
   while task do
     if ended(task, deadline) then
-      requests[task] = nil
+      forget(self, task)
     else
       self:cancel_requests()
       deadline = nil

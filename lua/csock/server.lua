@@ -5,12 +5,16 @@
 -- Invariant: an error while a request is processed ends in handle_error, and
 -- the request is closed; neither ends the server.
 
+local callable = require "csock.callable"
 local class = require "csock.class"
 local core = require "csock.core"
 local errors = require "csock.errors"
+local limits = require "csock.limits"
 local loop = require "csock.loop"
 local misuse = require "csock.misuse"
 local socket = require "csock.socket".socket
+local stats = require "csock.stats"
+local unix = require "csock.unix"
 local BaseRequestHandler = require "csock.handler".BaseRequestHandler
 
 local constants = core.constants
@@ -21,78 +25,75 @@ local servers = {}
 -- Handlers
 --
 
--- Makers of handlers out of plain tables with a `handle`.
+-- What makes the handlers: for a plain table with a `handle` a function, for
+-- all others themselves.
 local makers = setmetatable({}, {__mode = "k"})
 
-local function maker(methods)
-  local meta = {
-    __index = function(_, key)
-      local value = methods[key]
-      if value == nil then value = BaseRequestHandler[key] end
-      return value
-    end,
-  }
-  makers[methods] = function(request, client_address, server)
-    return setmetatable({
-      request = request, client_address = client_address, server = server,
-    }, meta)
+local function find_maker(cls)
+  local make, meta = cls, {__index = cls}
+  if not callable(cls) then
+    make = function(request, client_address, server)
+      return setmetatable({
+        request = request, client_address = client_address, server = server,
+      }, meta)
+    end
   end
-  return makers[methods]
-end
-
-local function is_callable(value)
-  local meta = getmetatable(value)
-  return type(value) == "function" or meta ~= nil and meta.__call ~= nil
+  makers[cls] = make
+  return make
 end
 
 -- Can this make handlers: a class, something to call, or a plain table with
 -- `handle`?
 local function is_handler(cls)
-  return is_callable(cls) or type(cls) == "table" and
+  return callable(cls) or type(cls) == "table" and
     class.type(cls) == nil and type(cls.handle) == "function"
 end
 
 -- Calls finish() when handle() has ended, however it did.
 local Finish = {__close = function(self) self.handler:finish() end}
+local no_finish = BaseRequestHandler.finish
 
 -- Make a handler for one request, and let it answer.  What is called instead
 -- of a class may answer by itself, and return anything.
 local function run(cls, request, client_address, server)
-  local make = makers[cls] or is_callable(cls) and cls or maker(cls)
+  local make = makers[cls] or find_maker(cls)
   local handler = make(request, client_address, server)
   local kind = type(handler)
   if kind ~= "table" and kind ~= "userdata" then return end
-  if handler.setup then handler:setup() end
-  local finish = handler.finish
-  if finish == nil or finish == BaseRequestHandler.finish then -- no need
-    if handler.handle then handler:handle() end
+  local setup, handle, finish = handler.setup, handler.handle, handler.finish
+  if setup then setup(handler) end
+  if not finish or finish == no_finish then
+    if handle then handle(handler) end
     return
   end
   local _finish <close> = setmetatable({handler = handler}, Finish)
-  if handler.handle then handler:handle() end
+  if handle then handle(handler) end
 end
 
 --
 -- Errors
 --
 
+local Failure = {} -- metatable
+
 -- For xpcall: the error, and where it came from while the stack still stands.
 local function failure(err)
-  return {err = err, traceback = debug.traceback(tostring(err), 2)}
+  local ok, text = pcall(tostring, err)
+  if not ok then text = "an error that cannot say what it is" end
+  return setmetatable({err = err, traceback = debug.traceback(text, 2)},
+    Failure)
 end
 
--- Errors of accept that mean "no more until something is closed", and those
--- that mean that the listening socket is of no use.  All others concern one
--- connection, which has gone (accept(2)).
-local function numbers(names)
-  local set = {}
-  for _, name in ipairs(names) do
-    if constants[name] then set[constants[name]] = true end
+-- Carry out a step of a request's way, a function (self, request,
+-- client_address): true, or false and what _failed takes.  Without memory, or
+-- without stack, there may be nobody to say where.
+local function guard(self, step, request, client_address)
+  local ok, failed = xpcall(step, failure, self, request, client_address)
+  if not ok and getmetatable(failed) ~= Failure then
+    failed = {err = failed, traceback = tostring(failed)}
   end
-  return set
+  return ok, failed
 end
-local exhausted = numbers {"EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"}
-local unusable = numbers {"EBADF", "EINVAL", "ENOTSOCK", "EFAULT"}
 
 local PAUSE = 0.1 -- seconds that a listener rests without descriptors
 
@@ -119,6 +120,10 @@ Serving.__index = Serving
 local function begin_serving(self)
   local serving = setmetatable({server = self}, Serving)
   self._serving = loop.current()
+  if self.slow_callback then
+    serving.slow_callback = {loop.slow_callback}
+    loop.slow_callback = self.slow_callback
+  end
   if self.handle_signals then
     local process = core.process
     serving.watch = process.signals(process.SIGINT, process.SIGTERM)
@@ -134,6 +139,7 @@ function Serving:__close()
     self.task:cancel()
     self.watch:close()
   end
+  if self.slow_callback then loop.slow_callback = self.slow_callback[1] end
   self.server._serving, self.server._shutdown_request = false, false
   self.server._accepting, self.server._signalled = false, false
 end
@@ -151,9 +157,12 @@ server_close(), fileno(), and `local s <close> = ...`.
 May be overridden: server_bind, server_activate, get_request, verify_request,
 process_request, finish_request, shutdown_request, close_request,
 service_actions, handle_timeout, handle_error, accept_error.
-In an instance: server_address, RequestHandlerClass, socket.
+In an instance: server_address, RequestHandlerClass, socket, stats.
 Class attributes: timeout (seconds handle_request waits, nil for ever),
-handle_signals (true), drain_timeout (5 seconds).]],
+handle_signals (true), drain_timeout (5 seconds), request_timeout (seconds a
+handler may take, nil for ever), max_connections (requests at once, nil for any
+number), slow_callback (seconds after which a handler that does not let others
+run is reported, nil for never).]],
   __module = "csock.socketserver",
   handle_signals = true,
   drain_timeout = 5,
@@ -168,21 +177,64 @@ handle_signals (true), drain_timeout (5 seconds).]],
     self._accepting = false        -- may shutdown() wake it?
     self._shutdown_request = false -- has shutdown() been called?
     self._signalled = false        -- by a signal?
+    self._resting = false          -- the task that waits for a request's end
+    self._request = false          -- what is being taken or processed
+    self._account = stats.new()
   end,
+  stats = class.property(stats.snapshot, nil, nil,
+    "What the server has done so far, as a table."),
   __close = function(self) self:server_close() end,
 })
 servers.BaseServer = BaseServer
 
+local function no_actions() end
+
+-- Wait, for `timeout` seconds, until a request can be taken; false when there
+-- is none, and at once when shutdown() is called.
+local function wait(self, timeout)
+  if self.max_connections then
+    timeout = limits.make_room(self, timeout)
+    if timeout == false then return false end
+  end
+  self._accepting = true
+  local ready = core.socket.readable(self.socket, timeout)
+  self._accepting = false
+  return ready
+end
+
+local function process(self, request, client_address)
+  if self:verify_request(request, client_address) then
+    return self:process_request(request, client_address)
+  end
+  self:shutdown_request(request)
+  stats.settle(self._account, request)
+end
+
+-- Take a request, which is there (or was: another process may have it).
+local function take(self)
+  self._accepting = true
+  local ok, request, client_address = pcall(self.get_request, self)
+  self._accepting = false
+  if not ok then return self:accept_error(request) end
+  local account = self._account
+  account.accepted = account.accepted + 1
+  self._request = request
+  local done, failed = guard(self, process, request, client_address)
+  self._request = false
+  if not done then self:_failed(request, client_address, failed) end
+end
+
 local function serve(self, poll_interval)
   local _serving <close> = begin_serving(self)
-  if self.service_actions == BaseServer.service_actions then
+  if self.service_actions == no_actions then
     poll_interval = nil -- nothing to wake up for
   end
   while not self._shutdown_request do
-    local ready = self:_wait(poll_interval)
+    local ready = wait(self, poll_interval)
     if self._shutdown_request then break end
-    if ready then self:_handle_request_noblock() end
-    self:service_actions()
+    if ready then take(self) end
+    local actions = self.service_actions
+    if actions ~= no_actions then actions(self) end
   end
   self:drain(self.drain_timeout)
   if self._signalled then self:server_close() end
@@ -200,20 +252,11 @@ function BaseServer:serve_forever(poll_interval)
   loop.run(serve, self, poll_interval)
 end
 
--- Wait, for `timeout` seconds, until a request can be taken; false when there
--- is none, and at once when shutdown() is called.
-function BaseServer:_wait(timeout)
-  self._accepting = true
-  local ready = core.socket.readable(self.socket, timeout)
-  self._accepting = false
-  return ready
-end
-
 local function handle_one(self)
   local timeout = self.socket.timeout or self.timeout
   if self.timeout and timeout > self.timeout then timeout = self.timeout end
-  if self:_wait(timeout) then
-    self:_handle_request_noblock()
+  if wait(self, timeout) then
+    take(self)
   else
     self:handle_timeout()
   end
@@ -230,40 +273,33 @@ function BaseServer:handle_request()
   end)
 end
 
-local function process(self, request, client_address)
-  if self:verify_request(request, client_address) then
-    self:process_request(request, client_address)
-  else
-    self:shutdown_request(request)
-  end
-end
-
--- Take a request, which is there (or was: another process may have it).
-function BaseServer:_handle_request_noblock()
-  self._accepting = true
-  local ok, request, client_address = pcall(self.get_request, self)
-  self._accepting = false
-  if not ok then return self:accept_error(request) end
-  local failed
-  ok, failed = self:_guard(process, request, client_address)
-  if not ok then self:_failed(request, client_address, failed) end
-end
-
--- Carry out a step of a request's way, a function (self, request,
--- client_address): true, or false and what _failed takes.
-function BaseServer:_guard(step, request, client_address)
-  return xpcall(step, failure, self, request, client_address)
-end
+-- For mix-ins.
+BaseServer._guard = guard
 
 -- This is where the errors of a request end.
 function BaseServer:_failed(request, client_address, failed)
+  local account = self._account
   local ok, err = self._shutdown_request, failed.err
   if not (isinstance(err, errors.CancelledError) and core.loop.told()) then
     ok, err = pcall(self.handle_error, self, request, client_address, err,
       failed.traceback)
   end
+  account.failed = account.failed + 1
   self:shutdown_request(request)
+  stats.settle(account, request)
   if not ok then error(err, 0) end
+end
+
+-- How many requests are being processed, and an iterator over them.
+function BaseServer:_active() return self._request and 1 or 0 end
+
+function BaseServer:_running()
+  local request = self._request
+  return function()
+    local answer = request
+    request = nil
+    return answer or nil
+  end
 end
 
 --- shutdown(): stop serve_forever, at once; legal everywhere, in a handler too.
@@ -300,11 +336,9 @@ function BaseServer:fileno() return self.socket:fileno() end
 -- connection and is ignored.
 function BaseServer:accept_error(err)
   if not isinstance(err, errors.error) then error(err, 0) end
-  if exhausted[err.errno] then
-    self._accepting = true
-    loop.sleep(PAUSE)
-    self._accepting = false
-  elseif unusable[err.errno] then
+  if limits.exhausted[err.errno] then
+    limits.rest(self, PAUSE)
+  elseif limits.unusable[err.errno] then
     error(err, 0)
   end
 end
@@ -316,11 +350,17 @@ function BaseServer:verify_request() return true end
 function BaseServer:process_request(request, client_address)
   self:finish_request(request, client_address)
   self:shutdown_request(request)
+  stats.settle(self._account, request)
 end
 
---- finish_request(request, client_address): make the handler, and run it.
+--- finish_request(request, client_address): make the handler, and run it, for
+-- request_timeout seconds at most: a wait beyond that raises csock.timeout.
 function BaseServer:finish_request(request, client_address)
-  run(self.RequestHandlerClass, request, client_address, self)
+  local cls, limit = self.RequestHandlerClass, self.request_timeout
+  if limit then
+    return loop.timeout(limit, run, cls, request, client_address, self)
+  end
+  run(cls, request, client_address, self)
 end
 
 --- shutdown_request(request): the request has been processed.
@@ -330,7 +370,7 @@ function BaseServer:shutdown_request(request) self:close_request(request) end
 function BaseServer:close_request() end
 
 --- service_actions(): called once a turn of serve_forever.
-function BaseServer:service_actions() end
+BaseServer.service_actions = no_actions
 
 --- handle_timeout(): handle_request has waited in vain.
 function BaseServer:handle_timeout() end
@@ -417,17 +457,28 @@ function UDPServer:server_activate() end -- a datagram socket does not listen
 
 function UDPServer:close_request() end -- nor has a request one of its own
 
-servers.UnixStreamServer = class("UnixStreamServer", TCPServer, {
-  __doc = "UnixStreamServer(path, RequestHandlerClass): TCPServer on AF_UNIX.",
-  __module = "csock.socketserver",
-  address_family = constants.AF_UNIX,
-  allow_reuse_address = false,
-})
+-- A server on AF_UNIX, of which kind its base says.
+local function unix_server(name, base)
+  local cls = class(name, base, {
+    __doc = name .. "(path, RequestHandlerClass): " .. base.__name .. [[
+ on AF_UNIX.
+A path that a dead server has left is bound anew; server_close() removes it.
+Class attribute: mode (its permissions, as "660"; nil: what the umask says).]],
+    __module = "csock.socketserver",
+    address_family = constants.AF_UNIX,
+    allow_reuse_address = false,
+    server_bind = unix.bind,
+  })
 
-servers.UnixDatagramServer = class("UnixDatagramServer", UDPServer, {
-  __doc = "UnixDatagramServer(path, RequestHandlerClass): UDP on AF_UNIX.",
-  __module = "csock.socketserver",
-  address_family = constants.AF_UNIX,
-})
+  --- server_close(): remove the path, and close the socket.
+  function cls:server_close()
+    unix.release(self)
+    class.super(cls, self):server_close()
+  end
+
+  servers[name] = cls
+end
+unix_server("UnixStreamServer", TCPServer)
+unix_server("UnixDatagramServer", UDPServer)
 
 return servers

@@ -1,0 +1,54 @@
+--- limits: when a server takes no more for a while: as many requests as it may
+-- have are running, or the system has run out of something.
+-- Invariant: while a listener rests, the kernel's queue holds its clients, and
+-- shutdown() wakes it.
+
+local core = require "csock.core"
+local loop = require "csock.loop"
+
+local constants = core.constants
+local limits = {}
+
+local function numbers(names)
+  local set = {}
+  for _, name in ipairs(names) do
+    if constants[name] then set[constants[name]] = true end
+  end
+  return set
+end
+
+--- Errors of accept that mean "no more until something is closed", and those
+-- that mean that the listening socket is of no use.  All others concern one
+-- connection, which has gone (accept(2)).
+limits.exhausted = numbers {"EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"}
+limits.unusable = numbers {"EBADF", "EINVAL", "ENOTSOCK", "EFAULT"}
+
+local LONG = 100000 -- seconds of a wait that somebody will end
+
+local Rest = {__close = function(self)
+  self.server._accepting, self.server._resting = false, false
+end}
+
+--- rest(server, seconds): let the listener be, until somebody wakes it
+-- (`_resting` is its task), or for that long.
+function limits.rest(server, seconds)
+  server._accepting, server._resting = true, loop.current()
+  local _rest <close> = setmetatable({server = server}, Rest)
+  loop.sleep(seconds)
+end
+
+--- make_room(server, timeout) -> rest until fewer requests than
+-- max_connections are running: the seconds that are left of `timeout` (nil: for
+-- ever), or false when there are none.
+function limits.make_room(server, timeout)
+  local deadline = timeout and loop.now() + timeout
+  local left = timeout
+  while server:_active() >= server.max_connections do
+    if server._shutdown_request or left and left <= 0 then return false end
+    limits.rest(server, left or LONG)
+    left = deadline and deadline - loop.now()
+  end
+  return left and math.max(left, 0)
+end
+
+return limits
