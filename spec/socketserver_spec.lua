@@ -79,7 +79,7 @@ describe("SocketServerTest", function()
     end
   end
 
-  -- A child that is not the server's is not waited for by it (simple_subprocess).
+  -- A child that is not the server's is not waited for by the server.
   local function run_beside_child(...)
     local child = helper.spawn_process "sh -c 'exit 72'"
     run_server(...)
