@@ -525,6 +525,82 @@ describe("an error in a handler", function()
     end
   end)
 
+  -- The handler's error, as handle_error gets it, with a traceback.
+  local function failed(handle)
+    local server <close> = Keeping {handle = handle}
+    local client <close> = csock.create_connection(server.server_address)
+    server:handle_request()
+    assert.are.equal("", client:recv(1))
+    local failures = server.failures
+    assert.are.equal(1, #failures)
+    assert.are.equal("string", type(failures[1].traceback))
+    assert.are.equal(1, server.stats.failed)
+    return failures[1].err
+  end
+
+  it("may be any value", function()
+    for _, value in ipairs {42, false, true, {}, print, coroutine.create(no)} do
+      assert.are.equal(value, failed(function() error(value) end))
+    end
+  end)
+
+  it("may be an object that cannot say what it is", function()
+    for _, tostring in ipairs {
+      function() error "worse" end,
+      function() return {} end,
+      function(self) return tostring(self) end,
+    } do
+      local object = setmetatable({}, {__tostring = tostring})
+      assert.are.equal(object, failed(function() error(object) end))
+    end
+  end)
+
+  it("may be a stack that is full, Lua's or C's", function()
+    local function deep() return 1 + deep() end
+    assert.matches("stack overflow", failed(deep))
+    local function deeper() return (("a"):gsub("a", deeper)) end
+    assert.matches("C stack overflow", failed(deeper))
+  end)
+
+  it("may be a want of memory, after which it serves on", function()
+    if helper.slow then return end -- their tools do not live within a limit
+    local name = helper.tmpdir() .. "/hungry.lua"
+    local file = assert(io.open(name, "w"))
+    file:write [[
+      local csock = require "csock"
+      local socketserver = require "csock.socketserver"
+      local Server = csock.class("Server", socketserver.TCPServer)
+      function Server:handle_error(_, _, err, traceback)
+        print(err, traceback)
+      end
+      local server <close> = Server({"127.0.0.1", 0}, {
+        handle = function(self)
+          local hungry = self.request:recv(100) == "hungry"
+          self.request:sendall(hungry and ("x"):rep(2000000000) or "good")
+        end})
+      for _, word in ipairs {"hungry", "modest"} do
+        local client <close> = csock.create_connection(server.server_address)
+        client:sendall(word)
+        server:handle_request()
+        print(client:recv(100))
+      end
+    ]]
+    file:close()
+    local process = helper.spawn_process("sh -c " .. helper.quote(
+      "ulimit -v 1000000; exec env " .. helper.lua .. " " .. name))
+    assert.are.equal("not enough memory\tnot enough memory\n\ngood\n",
+      process:read "a")
+  end)
+
+  it("of verify_request goes there too", function()
+    local Server = class("Server", Keeping, {verify_request = no})
+    local server <close> = Server {handle = function() end}
+    local client <close> = csock.create_connection(server.server_address)
+    server:handle_request()
+    assert.are.equal("", client:recv(1))
+    assert.are.equal("no", server.failures[1].err)
+  end)
+
   it("is printed on stderr, and the server goes on", function()
     local directory = helper.tmpdir()
     local file = assert(io.open(directory .. "/failing.lua", "w"))
