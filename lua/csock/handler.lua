@@ -40,7 +40,7 @@ Reads and writes a connection as files: rfile and wfile.
 Class attributes: rbufsize (-1: 8192), wbufsize (0: each write is sent at once,
 and all of it), timeout (seconds for each wait on the connection, nil for none),
 disable_nagle_algorithm (false), line_limit (65536 bytes of a line that rfile
-reads; nil or false for none).
+reads; false for none).
 In an instance: connection (the request), rfile, wfile.]],
   __module = "csock.socketserver",
   rbufsize = -1,
