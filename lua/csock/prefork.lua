@@ -2,8 +2,8 @@
 -- threading server with a loop of its own, and the supervisor that keeps them
 -- alive, which is serve_forever of the parent.
 -- Invariant: the supervisor holds every listening socket open as long as it
--- serves, and never accepts; so what the system has queued for a worker outlives
--- the worker.
+-- serves, and never accepts; so what the system has queued for a worker
+-- outlives the worker.
 --
 -- Supervisor and worker talk through a pair of sockets, a byte at a time, and
 -- each sees the other's end there.  To the worker: "t" finish what is there and
@@ -25,6 +25,7 @@ local isinstance = class.isinstance
 local prefork = {}
 
 local GRACE = 1      -- seconds that workers have beyond drain_timeout
+local MOMENT = 0.05  -- seconds for a datagram that another may have taken
 local LONG = 100000  -- seconds of a wait that somebody will end
 local STEADY = 2     -- seconds after which a worker did not die at once
 local FIRST, MOST = 0.1, 5 -- seconds between restarts of one that does
@@ -56,8 +57,8 @@ function PreforkMixIn:worker_start() end
 function PreforkMixIn:worker_exit() end
 
 --- worker_ended(worker, how, number, pause): a worker has ended that nobody had
--- told to ("exit" and a status, "signal" and its number); another one follows in
--- `pause` seconds.  By default a line on stderr.
+-- told to ("exit" and a status, "signal" and its number); another one follows
+-- in `pause` seconds.  By default a line on stderr.
 function PreforkMixIn:worker_ended(worker, how, number, pause)
   io.stderr:write(("csock: worker %d ended (%s %s), another follows in %g s\n")
     :format(worker, how, number, pause))
@@ -138,7 +139,6 @@ local function obey(self, channel)
       BaseServer.shutdown(self)
     else
       if self._retiring then loop.spawn(cancel_later, self) end
-      self._last = not self._retiring
       BaseServer.shutdown(self)
     end
   until order == ""
@@ -175,13 +175,36 @@ local function work(self, id, channel, poll_interval)
   return loop.run(serve, self, id, channel, poll_interval)
 end
 
--- Take what is queued already: nobody will come after this worker.
-local function take_queued(self, timeout)
-  local deadline = timeout and loop.now() + timeout or math.huge
-  self._last = nil
-  self.socket.timeout = 0 -- a sibling may be faster
-  while core.socket.readable(self.socket, 0) and loop.now() < deadline do
+-- Take the connections that are queued, and let go of the listening socket: in
+-- other processes it goes on.  First of all no event may come here any more;
+-- one that came has perhaps come to nobody else.
+local function leave_listener(self, deadline)
+  local old = self.socket
+  local family, type, proto = old.family, old.type, old.proto
+  local listener <close> = socket(family, type, proto, old:detach())
+  self.socket = listener
+  listener.timeout = 0 -- a sibling may be faster
+  while core.socket.readable(listener, 0) and loop.now() < deadline do
     self:_handle_request_noblock()
+  end
+end
+
+-- The same for datagrams, whose socket the requests need to the end.
+local function take_datagrams(self, deadline)
+  while core.socket.readable(self.socket, 0) and loop.now() < deadline do
+    loop.timeout(MOMENT, self._handle_request_noblock, self)
+  end
+end
+
+-- A worker has ended to serve.
+local function leave(self, timeout)
+  local deadline = timeout and loop.now() + timeout or math.huge
+  self._left = true
+  if self.socket.closed then return end
+  if self.socket.type == constants.SOCK_STREAM then
+    leave_listener(self, deadline)
+  elseif not self._retiring then
+    take_datagrams(self, deadline)
   end
 end
 
@@ -400,12 +423,15 @@ end
 -- have not ended a second later; in a worker, as ThreadingMixIn's.
 function PreforkMixIn:drain(timeout)
   if not self._crew then
-    if self._last then take_queued(self, timeout) end
     if self._retiring then timeout = self.reload_timeout end
+    if self.worker and not self._left then leave(self, timeout) end
     return class.super(PreforkMixIn, self):drain(timeout)
   end
   self._stopping = true
   tell(self, "t")
+  if self._signalled then -- the last to let go of a socket closes it
+    for _, listener in ipairs(self._listeners) do listener:close() end
+  end
   if gone(self, timeout and loop.now() + timeout + GRACE) then return end
   for worker in pairs(self._workers) do worker.child:kill(process.SIGKILL) end
   gone(self)
