@@ -17,6 +17,7 @@
 #include "child.h"
 #include "drive.h"
 #include "error.h"
+#include "resolve.h"
 
 #define CHILD "csock.child"
 
@@ -96,12 +97,14 @@ static int tells_end(void) {
 
 /* Fork: 0 or the child's number, or -errno.  'c' is the child in the parent,
 ** and stays nothing in the child. */
-static pid_t start(Child *c) {
-  int fds[2] = {-1, -1}, err, held = !tells_end();
+static pid_t start(Child *c, cs_Lookups *lookups) {
+  int fds[2] = {-1, -1}, err, locked, held = !tells_end();
   pid_t pid;
   if (held && (err = cs_pipe(fds)) != 0) return err;
   fflush(NULL); /* or what is in the buffers would be written twice */
+  locked = cs_holdlookups(lookups);
   pid = cs_fork();
+  if (locked && pid != 0) cs_letlookups(lookups);
   if (held) cs_closefd(pid == 0 ? fds[0] : fds[1]);
   if (pid == 0) return 0;
   if (pid < 0) {
@@ -135,7 +138,7 @@ static int child_fork(lua_State *L) {
   lua_pushcclosure(L, child_main, 1);
   lua_insert(L, 3);
   luaL_checkstack(L, LUA_MINSTACK, NULL);
-  pid = start(c);
+  pid = start(c, cs_lookups(L));
   if (pid < 0) return cs_fail(L, 0, -pid, "fork", 0);
   if (pid == 0) be_child(L, nargs);
   lua_settop(L, 1);

@@ -24,15 +24,16 @@
 #include "sys.h"
 
 #define MAXTHREADS 16
-#define STACK      (512 * 1024) /* modules of nsswitch(5) are not modest */
-#define MAXBUFFER  (64 * 1024)  /* for one host's names and addresses */
+#define STACK      (512 * 1024)     /* modules of nsswitch(5) are not modest */
+#define MAXBUFFER  (64 * 1024)      /* for one host's names and addresses */
+#define REST       (CS_SECOND / 50) /* for threads, before a fork */
 
 enum { NEW, QUEUED, RUNNING, ANSWERED };
 
 struct cs_Lookups {
   pthread_mutex_t lock;
   cs_Lookup *first, *last; /* the queue */
-  int threads;
+  int threads, busy;       /* of them have a question */
   int references; /* the owner, the threads, the look-ups that were asked */
   pid_t pid;
 };
@@ -201,6 +202,7 @@ static void release(cs_Lookups *all) {
 static void serve(cs_Lookups *all, cs_Lookup *q) {
   take(all, q);
   q->state = RUNNING;
+  all->busy++;
   pthread_mutex_unlock(&all->lock);
   if (q->what == CS_ADDRESSES)
     ask_addresses(q);
@@ -209,6 +211,7 @@ static void serve(cs_Lookups *all, cs_Lookup *q) {
   else
     ask_entry(q);
   pthread_mutex_lock(&all->lock);
+  all->busy--;
   q->state = ANSWERED;
   if (q->forgotten) {
     all->references--; /* the thread has one more */
@@ -355,4 +358,25 @@ void cs_closelookups(cs_Lookups *all) {
   }
   pthread_mutex_lock(&all->lock);
   release(all);
+}
+
+/* Before a fork: bring the threads to rest, if they come to it soon, and take
+** the lock.  A thread at work may hold locks of libc's, but only for moments;
+** one that waits for a name server holds none.  In a child such a lock would
+** stay taken, and look-ups there would hang.  True when there is a lock to be
+** given back, by the parent, with cs_letlookups. */
+int cs_holdlookups(cs_Lookups *all) {
+  int64_t end = cs_deadline(REST);
+  if (all == NULL || all->pid != getpid()) return 0;
+  pthread_mutex_lock(&all->lock);
+  while (all->busy > 0 && cs_now() < end) {
+    pthread_mutex_unlock(&all->lock);
+    cs_waitfd(-1, 0, cs_deadline(CS_SECOND / 1000));
+    pthread_mutex_lock(&all->lock);
+  }
+  return 1;
+}
+
+void cs_letlookups(cs_Lookups *all) {
+  pthread_mutex_unlock(&all->lock);
 }

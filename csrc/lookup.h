@@ -51,5 +51,7 @@ int cs_ask(cs_Lookups **all, cs_Lookup *q);
 int cs_isanswered(cs_Lookup *q);
 void cs_forget(cs_Lookup *q);
 void cs_closelookups(cs_Lookups *all);
+int cs_holdlookups(cs_Lookups *all);
+void cs_letlookups(cs_Lookups *all);
 
 #endif

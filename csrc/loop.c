@@ -70,7 +70,7 @@ static void wake_all(cs_Loop *loop, cs_Link *list, enum cs_Why why) {
 
 void cs_opensource(cs_Source *s, int fd) {
   s->fd = fd;
-  s->watched = s->idle = s->wary = 0;
+  s->watched = s->idle = s->wary = s->shared = 0;
   cs_initlist(&s->readers);
   cs_initlist(&s->writers);
 }
@@ -126,6 +126,7 @@ static int watch(cs_Loop *loop, cs_Source *s, int want) {
   if (fd >= loop->nslots && (err = grow_slots(loop, fd)) != 0) return err;
   slot = &loop->slots[fd];
   if (!s->watched) slot->generation++;
+  if (s->shared) want |= CS_SHARED;
   err = loop->poller.ops->watch(&loop->poller, s->fd,
                                 (uint64_t)slot->generation << 32 | fd, want);
   if (err != 0) return err;

@@ -30,6 +30,7 @@ typedef struct cs_Source {
   unsigned char watched; /* the poller knows it */
   unsigned char idle;    /* CS_READ: the last read left nothing behind */
   unsigned char wary;    /* a short read proves nothing: never set idle */
+  unsigned char shared;  /* with other processes, for reading only */
   cs_Link readers, writers;
 } cs_Source;
 

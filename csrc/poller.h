@@ -16,6 +16,10 @@
 
 #include "sys.h"
 
+/* added to 'want': processes share the descriptor, and not all of them need be
+** woken for each event; for reading only */
+#define CS_SHARED 16
+
 typedef struct cs_Ready {
   uint64_t tag;
   int what; /* CS_READ | CS_WRITE | CS_END | CS_URGENT */

@@ -21,7 +21,9 @@ static int watch(cs_Poller *p, int fd, uint64_t tag, int want) {
   struct epoll_event e = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI |
                                     EPOLLET,
                           .data.u64 = tag};
-  (void)want;
+#if defined(EPOLLEXCLUSIVE)
+  if (want & CS_SHARED) e.events = EPOLLIN | EPOLLET | EPOLLEXCLUSIVE;
+#endif
   if (epoll_ctl(p->fd, EPOLL_CTL_ADD, fd, &e) == 0) return 0;
   /* the same open file under the same number again: detached and adopted */
   if (errno == EEXIST && epoll_ctl(p->fd, EPOLL_CTL_MOD, fd, &e) == 0) return 0;

@@ -482,6 +482,15 @@ static int resolve_sethostname(lua_State *L) {
   return 1;
 }
 
+/* The look-ups of this Lua state, NULL before the first. */
+cs_Lookups *cs_lookups(lua_State *L) {
+  cs_Lookups **queue;
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &queue_key);
+  queue = lua_touserdata(L, -1);
+  lua_pop(L, 1);
+  return *queue;
+}
+
 static const luaL_Reg lookup_meta[] = {
     {"__close", lookup_close},
     {"__gc", lookup_close},

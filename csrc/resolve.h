@@ -6,9 +6,11 @@
 #include <lua.h>
 
 #include "drive.h"
+#include "lookup.h"
 
 int cs_resolve(lua_State *L, int arg, int family);
 int cs_drivenamed(lua_State *L, cs_Handle *h, const cs_Op *op, int64_t timeout);
+cs_Lookups *cs_lookups(lua_State *L);
 void cs_open_resolve(lua_State *L);
 
 #endif

@@ -420,6 +420,13 @@ static int socket_readable(lua_State *L) {
   return cs_drivewithin(L, &s->h, &op_readable, timeout);
 }
 
+/* share(sock): several processes accept from it.  Of those that wait for it
+** from now on, as few as the poller can manage are woken for a connection. */
+static int socket_share(lua_State *L) {
+  cs_tosocket(L)->h.source.shared = 1;
+  return 0;
+}
+
 static const luaL_Reg transfer_methods[] = {
     {"recv", sock_recv},         {"recv_into", sock_recv_into},
     {"recvfrom", sock_recvfrom}, {"recvfrom_into", sock_recvfrom_into},
@@ -430,6 +437,7 @@ static const luaL_Reg transfer_methods[] = {
 static const luaL_Reg transfer_funcs[] = {
     {"readable", socket_readable},
     {"settle", socket_settle},
+    {"share", socket_share},
     {"traffic", socket_traffic},
     {NULL, NULL},
 };

@@ -220,7 +220,7 @@ describe("the classes", function()
 
   it("are documented", function()
     for name, value in pairs(socketserver) do
-      if not name:find "^%u%l+ing%u.*Server" then
+      if not name:find "^%u%l+%u.*Server" then
         assert.are.equal("string", type(value.__doc), name)
       end
     end
