@@ -210,6 +210,7 @@ int cs_suspend(lua_State *L, cs_Loop *loop, cs_Link *list, int64_t deadline,
   cs_Task *t = loop->current;
   if (arm(loop, t, deadline) != 0) return luaL_error(L, "not enough memory");
   t->state = CS_WAITING;
+  t->since = loop->turned;
   t->waiter = L;
   if (list != NULL) append(list, t);
   return lua_yieldk(L, 0, ctx, k);
@@ -290,6 +291,7 @@ static void resume(lua_State *L, cs_Loop *loop, cs_Task *t) {
     t->started = 1;
   }
   t->state = CS_RUNNING;
+  t->op = NULL;
   loop->current = t;
   loop->running = t->co;
   loop->budget = BUDGET;
@@ -323,9 +325,8 @@ static void run_ready(lua_State *L, cs_Loop *loop) {
 
 static void expire(cs_Loop *loop) {
   cs_Timer *first = cs_firsttimer(&loop->timers);
-  int64_t now;
-  if (first == NULL) return;
-  for (now = cs_now(); first != NULL && first->when <= now;
+  int64_t now = loop->turned;
+  for (; first != NULL && first->when <= now;
        first = cs_firsttimer(&loop->timers)) {
     cs_Task *t = (cs_Task *)((char *)first - offsetof(cs_Task, timer));
     cs_cleartimer(&loop->timers, first);
@@ -364,6 +365,7 @@ static void gather(lua_State *L, cs_Loop *loop) {
     cs_runhooks(L);
   else if (n < 0)
     cs_fail(L, 0, -n, loop->poller.ops->name, 0);
+  loop->turned = cs_now();
   for (int i = 0; i < n; i++) deliver(loop, &events[i]);
   expire(loop);
 }
@@ -381,6 +383,7 @@ static int loop_enter(lua_State *L) {
   err = cs_openpoller(&loop->poller);
   if (err != 0) return cs_fail(L, 0, -err, "poller", 0);
   loop->entered = 1;
+  loop->turned = cs_now();
   lua_pushvalue(L, lua_upvalueindex(1));
   return 1;
 }

@@ -45,6 +45,9 @@ typedef struct cs_Task {
   cs_Timer timer;    /* may be older than the deadline: it is looked at then */
   int64_t deadline;  /* of the wait under way */
   int64_t scope;     /* what loop.timeout allows */
+  const char *op;    /* what it waits for, NULL: it does not say */
+  int64_t since;     /* the turn in which this wait began */
+  lua_Integer number;
   cs_Link joiners;
   int nresults;         /* on co's stack; of a failed one, its error */
   unsigned char state;  /* enum cs_State */
@@ -68,6 +71,8 @@ typedef struct cs_Loop {
   const void *socketmeta; /* identity of the plain socket's metatable */
   cs_Link ready, batch;   /* to run; those of them whose turn it is */
   size_t live, polled;    /* tasks, and how many of them wait for a source */
+  lua_Integer spawned;    /* tasks ever */
+  int64_t turned;         /* when this turn began */
   cs_Timers timers;
   cs_Poller poller;
   struct cs_Slot *slots; /* by descriptor */
@@ -88,11 +93,17 @@ enum {
 };
 
 /* user values of a task's */
-enum { CS_THREAD = 1, CS_TRACEBACK, CS_TASKVALUES = CS_TRACEBACK };
+enum { CS_THREAD = 1, CS_TRACEBACK, CS_TASKNAME, CS_TASKVALUES = CS_TASKNAME };
 
 /* Every C function of csock has the loop's userdata as its first upvalue. */
 static inline cs_Loop *cs_loop(lua_State *L) {
   return (cs_Loop *)lua_touserdata(L, lua_upvalueindex(1));
+}
+
+/* What the current task is about to wait for: the name of an operation, whose
+** object is its first argument. */
+static inline void cs_note(cs_Loop *loop, const char *op) {
+  loop->current->op = op;
 }
 
 static inline void cs_initlist(cs_Link *list) {

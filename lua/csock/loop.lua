@@ -1,4 +1,4 @@
---- loop: the event loop's Lua face: run, spawn, sleep, now, timeout.
+--- loop: the event loop's Lua face: run, spawn, sleep, now, timeout, tasks.
 -- The turning is C's (csrc/loop.c); sockets find the loop by themselves.
 -- Invariant: the loop is closed, and what is left in it cancelled, however run
 -- ends.
@@ -9,7 +9,8 @@ local misuse = require "csock.misuse"
 
 local loop = {
   --- spawn(f, ...) -> task, with task:join([timeout]), task:cancel(),
-  -- task:status().  f(...) begins in the loop's next turn.
+  -- task:status(), task:traceback(), task.name.  f(...) begins in the loop's
+  -- next turn.
   spawn = core.loop.spawn,
   --- sleep(seconds) -> true
   sleep = core.loop.sleep,
@@ -53,6 +54,16 @@ function loop.timeout(seconds, f, ...)
   check_callable(f, 2, "timeout")
   local _scope <close> = core.loop.scope(seconds)
   return f(...)
+end
+
+--- tasks() -> what every live task is about, in the order in which they were
+-- spawned: a list of tables with `task`, `number`, `name`, `status`, and, of
+-- one that waits, `since` (on the clock of now(), to the turn), `op` ("recv",
+-- "sleep", "join", "get" ...) and `on` (the socket, task, queue ...).
+function loop.tasks()
+  local list = core.loop.tasks()
+  table.sort(list, function(a, b) return a.number < b.number end)
+  return list
 end
 
 return loop
