@@ -21,6 +21,7 @@
 #include "resolve.h"
 #include "sendfile.h"
 #include "socket.h"
+#include "sync.h"
 #include "task.h"
 #include "transfer.h"
 #include "writer.h"
@@ -39,6 +40,7 @@ int luaopen_csock_core(lua_State *L) {
   cs_open_loop(L);
   cs_open_task(L);
   cs_open_inspect(L);
+  cs_open_sync(L);
   cs_open_coroutine(L);
   cs_open_socket(L);
   cs_open_transfer(L);

@@ -16,7 +16,7 @@
 #include "error.h"
 
 /* registry key of the table of metatables: by errno, and "name",
-** "host", "cancelled", "giveup", "default"; and
+** "host", "cancelled", "giveup", "empty", "full", "default"; and
 ** "here", the directory of csock's Lua files */
 static const char classes = 'e';
 
@@ -140,6 +140,13 @@ int cs_failas(lua_State *L, int safe, const char *class, int err,
 int cs_failtext(lua_State *L, int safe, const char *what, const char *op) {
   push_error(L, op, 0);
   return fail(L, safe, "default", 0, NULL, what);
+}
+
+/* Raise such a one of the class that is registered by this name. */
+int cs_failwith(lua_State *L, const char *class, const char *what,
+                const char *op) {
+  push_error(L, op, 0);
+  return fail(L, 0, class, 0, NULL, what);
 }
 
 /* Is the value on top of the stack the error of a cancelled task? */
@@ -275,7 +282,8 @@ void cs_runhooks(lua_State *L) {
 }
 
 /* core.seterrors(t): the metatables of errors, by errno, and for
-** "name", "host", "cancelled", "giveup", "default"; and `here`, how the
+** "name", "host", "cancelled", "giveup", "empty", "full", "default"; and
+** `here`, how the
 ** sources of csock's own
 ** functions begin. */
 static int error_seterrors(lua_State *L) {

@@ -59,7 +59,7 @@ void cs_wake(cs_Loop *loop, cs_Task *t, enum cs_Why why) {
   cs_enqueue(loop, t);
 }
 
-static void wake_all(cs_Loop *loop, cs_Link *list, enum cs_Why why) {
+void cs_wakeall(cs_Loop *loop, cs_Link *list, enum cs_Why why) {
   while (list->next != list) cs_wake(loop, (cs_Task *)list->next, why);
 }
 
@@ -76,8 +76,8 @@ void cs_opensource(cs_Source *s, int fd) {
 
 /* Let whoever waits for a source try again. */
 void cs_wakesource(cs_Loop *loop, cs_Source *s) {
-  wake_all(loop, &s->readers, CS_GO);
-  wake_all(loop, &s->writers, CS_GO);
+  cs_wakeall(loop, &s->readers, CS_GO);
+  cs_wakeall(loop, &s->writers, CS_GO);
 }
 
 /* Let go of the descriptor, which the caller closes or gives away; whoever
@@ -112,8 +112,8 @@ static int grow_slots(cs_Loop *loop, size_t fd) {
 ** the other is told. */
 static void displace(cs_Loop *loop, cs_Source *s) {
   s->watched = 0;
-  wake_all(loop, &s->readers, CS_WOKEN);
-  wake_all(loop, &s->writers, CS_WOKEN);
+  cs_wakeall(loop, &s->readers, CS_WOKEN);
+  cs_wakeall(loop, &s->writers, CS_WOKEN);
 }
 
 /* Tell the poller about a source: 0 or -errno. */
@@ -142,8 +142,8 @@ static void deliver(cs_Loop *loop, const cs_Ready *r) {
   if (s == NULL || slot->generation != (uint32_t)(r->tag >> 32)) return;
   if (r->what & CS_READ) s->idle = 0;
   if (r->what & (CS_END | CS_URGENT)) s->wary = 1;
-  if (r->what & CS_READ) wake_all(loop, &s->readers, CS_GO);
-  if (r->what & CS_WRITE) wake_all(loop, &s->writers, CS_GO);
+  if (r->what & CS_READ) cs_wakeall(loop, &s->readers, CS_GO);
+  if (r->what & CS_WRITE) cs_wakeall(loop, &s->writers, CS_GO);
 }
 
 /*
@@ -271,7 +271,7 @@ static void end_task(lua_State *L, cs_Loop *loop, cs_Task *t, int status) {
   else
     close_thread(L, t->co);
   cs_cleartimer(&loop->timers, &t->timer);
-  wake_all(loop, &t->joiners, CS_GO);
+  cs_wakeall(loop, &t->joiners, CS_GO);
   loop->live--;
   if (status == LUA_OK && t->nresults == 0) {
     keep_thread(L, t->co);
@@ -442,6 +442,7 @@ static int loop_leave(lua_State *L) {
   }
   cs_closepoller(&loop->poller);
   loop->entered = loop->ending = 0;
+  loop->ended++;
   return 0;
 }
 

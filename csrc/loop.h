@@ -66,6 +66,7 @@ typedef struct cs_Loop {
   cs_Task *current;   /* the task it belongs to */
   int budget;         /* operations left before others get their turn */
   int entered, ending;
+  unsigned ended; /* how often: no task has lived through one */
   int64_t scope; /* what loop.timeout allows outside of tasks */
   int64_t default_timeout;
   const void *socketmeta; /* identity of the plain socket's metatable */
@@ -124,6 +125,7 @@ int cs_suspendon(lua_State *L, cs_Loop *loop, cs_Source *s, int want,
                  int64_t deadline, lua_KContext ctx, lua_KFunction k);
 int cs_pass(lua_State *L, cs_Loop *loop, lua_KContext ctx, lua_KFunction k);
 void cs_wake(cs_Loop *loop, cs_Task *t, enum cs_Why why);
+void cs_wakeall(cs_Loop *loop, cs_Link *list, enum cs_Why why);
 void cs_enqueue(cs_Loop *loop, cs_Task *t);
 
 int64_t cs_checktimeout(lua_State *L, int arg);

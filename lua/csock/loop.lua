@@ -20,7 +20,15 @@ local loop = {
   current = core.loop.current,
   --- poller() -> "epoll" or "poll" while the loop runs, else nil
   poller = core.loop.poller,
+  -- What tasks share, as in Python's asyncio (csrc/sync.c).
+  Event = core.sync.Event,
+  Semaphore = core.sync.Semaphore,
+  BoundedSemaphore = core.sync.BoundedSemaphore,
+  Lock = core.sync.Lock,
+  Queue = core.sync.Queue,
   CancelledError = errors.CancelledError,
+  QueueEmpty = errors.QueueEmpty,
+  QueueFull = errors.QueueFull,
 }
 
 local function check_callable(f, n, name)
