@@ -13,6 +13,7 @@
 #include "coroutine.h"
 #include "error.h"
 #include "file.h"
+#include "host.h"
 #include "inspect.h"
 #include "loop.h"
 #include "message.h"
@@ -40,6 +41,7 @@ int luaopen_csock_core(lua_State *L) {
   cs_open_loop(L);
   cs_open_task(L);
   cs_open_inspect(L);
+  cs_open_host(L);
   cs_open_sync(L);
   cs_open_coroutine(L);
   cs_open_socket(L);

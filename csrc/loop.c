@@ -308,7 +308,7 @@ static void resume(lua_State *L, cs_Loop *loop, cs_Task *t) {
 }
 
 /* Run what is ready now; what becomes ready meanwhile has its turn later. */
-static void run_ready(lua_State *L, cs_Loop *loop) {
+void cs_runready(lua_State *L, cs_Loop *loop) {
   cs_Link *batch = &loop->batch, *ready = &loop->ready;
   if (ready->next == ready) return;
   ready->next->prev = batch->prev; /* all of it behind what is left there */
@@ -338,29 +338,31 @@ static void expire(cs_Loop *loop) {
   }
 }
 
-/* Milliseconds that the poller may sleep. */
-static int patience(lua_State *L, cs_Loop *loop) {
+/* Milliseconds that the poller may sleep until `deadline` or an earlier one. */
+static int patience(lua_State *L, cs_Loop *loop, int64_t deadline) {
   cs_Timer *first = cs_firsttimer(&loop->timers);
   int64_t left;
   if (loop->ready.next != &loop->ready) return 0;
-  if (first == NULL) {
+  if (first != NULL && first->when < deadline) deadline = first->when;
+  if (deadline == CS_FOREVER) {
     if (loop->polled == 0)
       luaL_error(L, "deadlock: every task waits for another one");
     return -1;
   }
-  left = first->when - cs_now();
+  left = deadline - cs_now();
   if (left <= 0) return 0;
   left = (left + 999999) / 1000000;
   return left < 1000000000 ? (int)left : 1000000000;
 }
 
 /* Take what the poller has, and what time has brought; it sleeps only when
-** nothing is ready. */
-static void gather(lua_State *L, cs_Loop *loop) {
+** nothing is ready, and until `deadline` at most. */
+void cs_gather(lua_State *L, cs_Loop *loop, int64_t deadline) {
   cs_Ready events[EVENTS];
   int n;
   cs_runhooks(L); /* a signal that came while a task ran */
-  n = loop->poller.ops->wait(&loop->poller, events, EVENTS, patience(L, loop));
+  n = loop->poller.ops->wait(&loop->poller, events, EVENTS,
+                             patience(L, loop, deadline));
   if (n == -EINTR)
     cs_runhooks(L);
   else if (n < 0)
@@ -374,16 +376,20 @@ static cs_Task *totask(lua_State *L, int arg) {
   return luaL_checkudata(L, arg, "csock.task");
 }
 
-/* loop.enter() -> the loop, to be closed: opens the poller. */
-static int loop_enter(lua_State *L) {
-  cs_Loop *loop = cs_loop(L);
-  int err;
-  if (loop->entered)
-    return luaL_error(L, "the loop runs already (spawn a task in it)");
-  err = cs_openpoller(&loop->poller);
-  if (err != 0) return cs_fail(L, 0, -err, "poller", 0);
+/* Open the poller. */
+void cs_enterloop(lua_State *L, cs_Loop *loop) {
+  int err = cs_openpoller(&loop->poller);
+  if (err != 0) cs_fail(L, 0, -err, "poller", 0);
   loop->entered = 1;
   loop->turned = cs_now();
+}
+
+/* loop.enter() -> the loop, to be closed. */
+static int loop_enter(lua_State *L) {
+  cs_Loop *loop = cs_loop(L);
+  if (loop->entered)
+    return luaL_error(L, "the loop runs already (spawn a task in it)");
+  cs_enterloop(L, loop);
   lua_pushvalue(L, lua_upvalueindex(1));
   return 1;
 }
@@ -392,13 +398,13 @@ static int loop_enter(lua_State *L) {
 static int loop_finish(lua_State *L) {
   cs_Loop *loop = cs_loop(L);
   cs_Task *t = totask(L, 1);
-  if (!loop->entered || loop->current != NULL)
+  if (!loop->entered || loop->hosted || loop->current != NULL)
     return luaL_error(L, "not the place to run the loop");
   if (loop->scope < t->scope) t->scope = loop->scope;
   for (;;) {
-    run_ready(L, loop);
+    cs_runready(L, loop);
     if (t->state >= CS_DONE) return 0;
-    gather(L, loop);
+    cs_gather(L, loop, CS_FOREVER);
   }
 }
 
@@ -424,25 +430,29 @@ static void kill_all(lua_State *L, cs_Loop *loop, int tasks) {
   }
 }
 
-/* __close of the loop: what is left is cancelled.  Each task hears of it once,
-** in the wait it is in; one that waits again after that is ended there. */
-static int loop_leave(lua_State *L) {
-  cs_Loop *loop = lua_touserdata(L, 1);
-  if (!loop->entered || loop->current != NULL) return 0;
+/* The end of the loop, which is at index 1: what is left is cancelled.  Each
+** task hears of it once, in the wait it is in; one that waits again after that
+** is ended there. */
+void cs_leaveloop(lua_State *L, cs_Loop *loop) {
   loop->ending = 1;
   lua_settop(L, 1);
   lua_getiuservalue(L, 1, CS_TASKS);
   cancel_all(L, loop, 2);
   for (int i = 0; i < ROUNDS && loop->ready.next != &loop->ready; i++)
-    run_ready(L, loop);
+    cs_runready(L, loop);
   kill_all(L, loop, 2);
   for (size_t fd = 0; fd < loop->nslots; fd++) {
     if (loop->slots[fd].source != NULL) loop->slots[fd].source->watched = 0;
     loop->slots[fd].source = NULL;
   }
   cs_closepoller(&loop->poller);
-  loop->entered = loop->ending = 0;
+  loop->entered = loop->hosted = loop->ending = 0;
   loop->ended++;
+}
+
+static int loop_leave(lua_State *L) {
+  cs_Loop *loop = lua_touserdata(L, 1);
+  if (loop->entered && loop->current == NULL) cs_leaveloop(L, loop);
   return 0;
 }
 

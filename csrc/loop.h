@@ -66,8 +66,9 @@ typedef struct cs_Loop {
   cs_Task *current;   /* the task it belongs to */
   int budget;         /* operations left before others get their turn */
   int entered, ending;
+  int hosted;     /* entered by a host, which runs it step by step */
   unsigned ended; /* how often: no task has lived through one */
-  int64_t scope; /* what loop.timeout allows outside of tasks */
+  int64_t scope;  /* what loop.timeout allows outside of tasks */
   int64_t default_timeout;
   const void *socketmeta; /* identity of the plain socket's metatable */
   cs_Link ready, batch;   /* to run; those of them whose turn it is */
@@ -127,6 +128,11 @@ int cs_pass(lua_State *L, cs_Loop *loop, lua_KContext ctx, lua_KFunction k);
 void cs_wake(cs_Loop *loop, cs_Task *t, enum cs_Why why);
 void cs_wakeall(cs_Loop *loop, cs_Link *list, enum cs_Why why);
 void cs_enqueue(cs_Loop *loop, cs_Task *t);
+
+void cs_enterloop(lua_State *L, cs_Loop *loop);
+void cs_leaveloop(lua_State *L, cs_Loop *loop);
+void cs_runready(lua_State *L, cs_Loop *loop);
+void cs_gather(lua_State *L, cs_Loop *loop, int64_t deadline);
 
 int64_t cs_checktimeout(lua_State *L, int arg);
 void cs_pushloop(lua_State *L);

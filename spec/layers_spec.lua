@@ -9,7 +9,7 @@ local floors = {
   "system: sys timer lookup poller poller_epoll poller_poll",
   "ground: glue error class constants",
   "values: address buffer cmsg option",
-  "waiting: loop drive task coroutine inspect sync",
+  "waiting: loop drive task coroutine inspect host sync",
   "things: socket transfer sendfile message file item reader writer resolve " ..
     "connect process",
   "door: core",

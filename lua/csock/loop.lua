@@ -20,6 +20,15 @@ local loop = {
   current = core.loop.current,
   --- poller() -> "epoll" or "poll" while the loop runs, else nil
   poller = core.loop.poller,
+  --- step([timeout]) -> seconds until the next one is due, or nil; for a host
+  -- that has a loop of its own: runs what is ready, waits `timeout` seconds
+  -- (nil: for ever) for more if nothing is, and runs that.
+  step = core.host.step,
+  --- fileno() -> a descriptor that is readable when a step has something to do,
+  -- or nil, where the poller has none
+  fileno = core.host.fileno,
+  --- close() -> true: ends what step() and fileno() began; cancels what is left
+  close = core.host.close,
   -- What tasks share, as in Python's asyncio (csrc/sync.c).
   Event = core.sync.Event,
   Semaphore = core.sync.Semaphore,
