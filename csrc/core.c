@@ -21,6 +21,7 @@
 #include "reader.h"
 #include "resolve.h"
 #include "sendfile.h"
+#include "select.h"
 #include "socket.h"
 #include "sync.h"
 #include "task.h"
@@ -54,5 +55,6 @@ int luaopen_csock_core(lua_State *L) {
   cs_open_resolve(L);
   cs_open_connect(L);
   cs_open_process(L);
+  cs_open_select(L);
   return 1;
 }

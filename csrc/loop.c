@@ -388,7 +388,8 @@ void cs_enterloop(lua_State *L, cs_Loop *loop) {
 static int loop_enter(lua_State *L) {
   cs_Loop *loop = cs_loop(L);
   if (loop->entered)
-    return luaL_error(L, "the loop runs already (spawn a task in it)");
+    return luaL_error(L, "the loop runs already%s (spawn a task in it)",
+                      loop->hosted ? ", step by step" : "");
   cs_enterloop(L, loop);
   lua_pushvalue(L, lua_upvalueindex(1));
   return 1;
