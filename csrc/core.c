@@ -22,6 +22,7 @@
 #include "resolve.h"
 #include "sendfile.h"
 #include "select.h"
+#include "signal.h"
 #include "socket.h"
 #include "sync.h"
 #include "task.h"
@@ -56,5 +57,6 @@ int luaopen_csock_core(lua_State *L) {
   cs_open_connect(L);
   cs_open_process(L);
   cs_open_select(L);
+  cs_open_signal(L);
   return 1;
 }

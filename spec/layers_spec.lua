@@ -11,7 +11,7 @@ local floors = {
   "values: address buffer cmsg option",
   "waiting: loop drive task coroutine inspect host sync",
   "things: socket transfer sendfile message file item reader writer resolve " ..
-    "connect process select",
+    "connect process select signal",
   "door: core",
 }
 

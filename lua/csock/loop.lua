@@ -6,6 +6,7 @@
 local core = require "csock.core"
 local errors = require "csock.errors"
 local misuse = require "csock.misuse"
+local signal = require "csock.signal"
 
 local loop = {
   --- spawn(f, ...) -> task, with task:join([timeout]), task:cancel(),
@@ -29,6 +30,8 @@ local loop = {
   fileno = core.host.fileno,
   --- close() -> true: ends what step() and fileno() began; cancels what is left
   close = core.host.close,
+  --- on_signal(signal, f) -> a handle with close(); see lua/csock/signal.lua
+  on_signal = signal.on_signal,
   -- What tasks share, as in Python's asyncio (csrc/sync.c).
   Event = core.sync.Event,
   Semaphore = core.sync.Semaphore,
