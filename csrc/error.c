@@ -34,18 +34,23 @@ static int is_ours(lua_State *L, const lua_Debug *ar) {
   return ours;
 }
 
-/* The position of the innermost Lua function that is not csock's: like
-** luaL_where, but through what csock puts in between. */
+/* Find the innermost Lua function, from a level on, that is not csock's: 0, or
+** 1 with its source and line in 'ar'. */
+int cs_where(lua_State *L, int level, lua_Debug *ar) {
+  for (; lua_getstack(L, level, ar); level++) {
+    lua_getinfo(L, "Sl", ar);
+    if (ar->currentline > 0 && !is_ours(L, ar)) return 1;
+  }
+  return 0;
+}
+
+/* Its position: like luaL_where, but through what csock puts in between. */
 static void push_where(lua_State *L) {
   lua_Debug ar;
-  for (int level = 1; lua_getstack(L, level, &ar); level++) {
-    lua_getinfo(L, "Sl", &ar);
-    if (ar.currentline > 0 && !is_ours(L, &ar)) {
-      lua_pushfstring(L, "%s:%d: ", ar.short_src, ar.currentline);
-      return;
-    }
-  }
-  lua_pushliteral(L, "");
+  if (cs_where(L, 1, &ar))
+    lua_pushfstring(L, "%s:%d: ", ar.short_src, ar.currentline);
+  else
+    lua_pushliteral(L, "");
 }
 
 static void set(lua_State *L, const char *field, const char *value) {

@@ -28,6 +28,7 @@ int cs_typeerror(lua_State *L, int arg, const char *expected);
 int cs_checkint(lua_State *L, int arg);
 int cs_optint(lua_State *L, int arg, int def);
 int cs_checkbool(lua_State *L, int arg);
+int cs_where(lua_State *L, int level, lua_Debug *ar);
 void cs_runhooks(lua_State *L);
 void cs_open_error(lua_State *L);
 

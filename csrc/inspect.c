@@ -31,14 +31,6 @@ static int task_status(lua_State *L) {
   return 1;
 }
 
-/* Push the name of the task at 'arg': the one it was given, or Task-number. */
-static void push_name(lua_State *L, int arg) {
-  cs_Task *t = lua_touserdata(L, arg);
-  if (lua_getiuservalue(L, arg, CS_TASKNAME) != LUA_TNIL) return;
-  lua_pop(L, 1);
-  lua_pushfstring(L, "Task-%I", (LUAI_UACINT)t->number);
-}
-
 static int task_tostring(lua_State *L) {
   cs_Task *t = totask(L, 1);
   lua_pushfstring(L, "<csock.task %s: %p>", status_of(t), (void *)t);
@@ -52,7 +44,7 @@ static int task_index(lua_State *L) {
   if (lua_rawget(L, lua_upvalueindex(2)) != LUA_TNIL) return 1;
   if (lua_type(L, 2) != LUA_TSTRING || strcmp(lua_tostring(L, 2), "name") != 0)
     return 1;
-  push_name(L, 1);
+  cs_pushname(L, 1);
   return 1;
 }
 
@@ -114,7 +106,7 @@ static void describe(lua_State *L) {
   lua_setfield(L, -2, "task");
   lua_pushinteger(L, t->number);
   lua_setfield(L, -2, "number");
-  push_name(L, task);
+  cs_pushname(L, task);
   lua_setfield(L, -2, "name");
   lua_pushstring(L, status_of(t));
   lua_setfield(L, -2, "status");

@@ -263,6 +263,28 @@ static void close_thread(lua_State *L, lua_State *co) {
 #endif
 }
 
+/* Push the name of the task at this index: the one it was given, or its
+** number. */
+void cs_pushname(lua_State *L, int task) {
+  cs_Task *t = lua_touserdata(L, task);
+  if (lua_getiuservalue(L, task, CS_TASKNAME) != LUA_TNIL) return;
+  lua_pop(L, 1);
+  lua_pushfstring(L, "Task-%I", (LUAI_UACINT)t->number);
+}
+
+/* A task has run, and 'status' says whether it goes on: was that too long? */
+static void judge(lua_State *L, cs_Loop *loop, cs_Task *t, int status) {
+  lua_State *at = t->state == CS_RUNNING ? t->co : t->waiter;
+  if (!cs_stopwatch(t->co, status == LUA_YIELD ? at : NULL, &loop->slow))
+    return;
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &loop_key);
+  lua_getiuservalue(L, -1, CS_TASKS);
+  lua_rawgetp(L, -1, t);
+  cs_pushname(L, lua_gettop(L));
+  cs_warnslow(L, lua_tostring(L, -1), &loop->slow);
+  lua_pop(L, 4);
+}
+
 /* A task has ended with 'status' (LUA_YIELD: it is being killed). */
 static void end_task(lua_State *L, cs_Loop *loop, cs_Task *t, int status) {
   t->state = status == LUA_OK && !t->failed ? CS_DONE : CS_FAILED;
@@ -285,7 +307,7 @@ static void end_task(lua_State *L, cs_Loop *loop, cs_Task *t, int status) {
 }
 
 static void resume(lua_State *L, cs_Loop *loop, cs_Task *t) {
-  int nresults, status, nargs = 0;
+  int nresults, status, nargs = 0, timed = loop->slow.limit > 0;
   if (!t->started) {
     nargs = lua_gettop(t->co) - 1;
     t->started = 1;
@@ -295,9 +317,11 @@ static void resume(lua_State *L, cs_Loop *loop, cs_Task *t) {
   loop->current = t;
   loop->running = t->co;
   loop->budget = BUDGET;
+  if (timed) cs_startwatch(t->co, &loop->slow);
   status = lua_resume(t->co, L, nargs, &nresults);
   loop->current = NULL;
   loop->running = NULL;
+  if (timed) judge(L, loop, t, status);
   if (status != LUA_YIELD)
     end_task(L, loop, t, status);
   else if (t->state == CS_RUNNING) { /* a coroutine.yield of the user's */
@@ -486,6 +510,15 @@ static int loop_live(lua_State *L) {
   return 1;
 }
 
+/* loop.slow([seconds]) -> how long a task may run without a wait before it is
+** warned of, which may be set; 0: for ever. */
+static int loop_slow(lua_State *L) {
+  cs_Loop *loop = cs_loop(L);
+  if (!lua_isnoneornil(L, 1)) loop->slow.limit = cs_checktimeout(L, 1);
+  lua_pushnumber(L, (lua_Number)loop->slow.limit / (lua_Number)CS_SECOND);
+  return 1;
+}
+
 /* A timeout argument in nanoseconds: seconds, or nil for none (-1). */
 int64_t cs_checktimeout(lua_State *L, int arg) {
   lua_Number s;
@@ -510,8 +543,10 @@ void cs_setfuncs(lua_State *L, const luaL_Reg *funcs) {
 }
 
 static const luaL_Reg loop_funcs[] = {
-    {"enter", loop_enter},   {"finish", loop_finish}, {"now", loop_now},
-    {"poller", loop_poller}, {"live", loop_live},     {NULL, NULL},
+    {"enter", loop_enter}, {"finish", loop_finish},
+    {"now", loop_now},     {"poller", loop_poller},
+    {"live", loop_live},   {"slow", loop_slow},
+    {NULL, NULL},
 };
 
 static const luaL_Reg loop_meta[] = {
@@ -526,6 +561,7 @@ void cs_open_loop(lua_State *L) {
   memset(loop, 0, offsetof(cs_Loop, scratch));
   loop->scope = CS_FOREVER;
   loop->default_timeout = -1;
+  cs_initslow(L, &loop->slow);
   cs_initlist(&loop->ready);
   cs_initlist(&loop->batch);
   lua_newtable(L);

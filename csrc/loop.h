@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "poller.h"
+#include "slow.h"
 #include "sys.h"
 #include "timer.h"
 
@@ -75,6 +76,7 @@ typedef struct cs_Loop {
   size_t live, polled;    /* tasks, and how many of them wait for a source */
   lua_Integer spawned;    /* tasks ever */
   int64_t turned;         /* when this turn began */
+  cs_Slow slow;
   cs_Timers timers;
   cs_Poller poller;
   struct cs_Slot *slots; /* by descriptor */
@@ -135,6 +137,7 @@ void cs_runready(lua_State *L, cs_Loop *loop);
 void cs_gather(lua_State *L, cs_Loop *loop, int64_t deadline);
 
 int64_t cs_checktimeout(lua_State *L, int arg);
+void cs_pushname(lua_State *L, int task);
 void cs_pushloop(lua_State *L);
 void cs_setfuncs(lua_State *L, const luaL_Reg *funcs);
 void cs_open_loop(lua_State *L);

@@ -86,4 +86,24 @@ function loop.tasks()
   return list
 end
 
-return loop
+-- `loop.slow_callback`: seconds that a task may run between two waits before a
+-- warning (warn) says who did, for how long, and where; nil: it may.
+local properties = {}
+
+function properties.__index(_, name)
+  if name ~= "slow_callback" then return nil end
+  local seconds = core.loop.slow()
+  return seconds > 0 and seconds or nil
+end
+
+function properties.__newindex(self, name, value)
+  if name ~= "slow_callback" then return rawset(self, name, value) end
+  if value == nil then value = 0 end
+  if type(value) ~= "number" or not (value >= 0 and value < 9.2e9) then
+    misuse("bad value for 'slow_callback' (seconds expected, got %s)",
+      tostring(value))
+  end
+  core.loop.slow(value)
+end
+
+return setmetatable(loop, properties)
