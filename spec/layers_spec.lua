@@ -7,11 +7,11 @@ local helper = require "spec.helper"
 
 local floors = {
   "system: sys timer lookup poller poller_epoll poller_poll",
-  "ground: glue error class constants",
+  "ground: glue error class constants slow",
   "values: address buffer cmsg option",
-  "waiting: loop drive task coroutine",
+  "waiting: loop drive task coroutine inspect host sync",
   "things: socket transfer sendfile message file item reader writer resolve " ..
-    "connect process child unix",
+    "connect process child select signal unix",
   "door: core",
 }
 

@@ -8,6 +8,7 @@ local core = require "csock.core"
 local errors = require "csock.errors"
 local file = require "csock.file"
 local resolve = require "csock.resolve"
+local select = require "csock.select"
 local socket = require "csock.socket"
 
 local csock = {
@@ -36,6 +37,7 @@ for name, value in pairs(file) do csock[name] = value end
 for name, value in pairs(socket) do csock[name] = value end
 for name, value in pairs(connect) do csock[name] = value end
 for name, value in pairs(resolve) do csock[name] = value end
+for name, value in pairs(select) do csock[name] = value end
 
 local submodules = {
   class = true, coroutine = true, loop = true, socketserver = true,
