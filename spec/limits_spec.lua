@@ -2,7 +2,7 @@
 -- Not here: a system without descriptors (server_spec), drain_timeout
 -- (mixin_spec), lines (handler_spec).
 
-require "spec.helper"
+local helper = require "spec.helper"
 local csock = require "csock"
 local loop = require "csock.loop"
 local socketserver = require "csock.socketserver"
@@ -238,6 +238,87 @@ describe("max_connections", function()
       assert.are.equal("2", client:recv(100))
     end)
     assert.are.equal(1, most)
+  end)
+end)
+
+describe("slow_callback", function()
+  it("is nil: handlers may compute", function()
+    assert.is_nil(TCPServer.slow_callback)
+  end)
+
+  it("is the loop's while a server serves: of several the least", function()
+    local function with(seconds)
+      return class("Server", TCPServer, {slow_callback = seconds})(anywhere,
+        Echo)
+    end
+    loop.run(function()
+      local seen, servers, tasks = {}, {with(3), with(2), with(nil)}, {}
+      loop.slow_callback = 4
+      for i, server in ipairs(servers) do
+        tasks[i] = loop.spawn(server.serve_forever, server)
+        loop.sleep(0)
+        seen[#seen + 1] = loop.slow_callback
+      end
+      for _, i in ipairs {2, 3, 1} do
+        servers[i]:shutdown()
+        tasks[i]:join()
+        servers[i]:server_close()
+        seen[#seen + 1] = loop.slow_callback
+      end
+      loop.slow_callback = nil
+      assert.are.same({3, 2, 2, 3, 3, 4}, seen)
+    end)
+  end)
+
+  it("is refused at once when it is none, and the server can serve", function()
+    local server <close> = TCPServer(anywhere, Echo)
+    for _, value in ipairs {"1", -1, 0, true} do
+      server.slow_callback = value
+      local ok, err = pcall(server.serve_forever, server)
+      assert.is_false(ok)
+      assert.matches("bad slow_callback", err)
+    end
+    server.slow_callback = 1
+    server:shutdown()
+    server:serve_forever()
+    assert.is_nil(loop.slow_callback)
+  end)
+
+  it("reports a handler that lets no other task run, with its line", function()
+    local name = helper.tmpdir() .. "/slow.lua"
+    local file = assert(io.open(name, "w"))
+    file:write [[
+      local csock = require "csock"
+      local loop, socketserver = csock.loop, csock.socketserver
+      local Server = csock.class("Server", socketserver.ThreadingTCPServer, {
+        slow_callback = 0.05,
+      })
+      warn "@on"
+      local server = Server({"127.0.0.1", 0}, {handle = function(self)
+        if self.request:recv(10) == "quick" then return end
+        local start = loop.now()
+        while loop.now() < start + 0.1 do end -- line 10
+      end})
+      loop.run(function()
+        local task = loop.spawn(server.serve_forever, server)
+        for _, word in ipairs {"quick", "slow"} do
+          local client <close> = csock.create_connection(server.server_address)
+          client:sendall(word)
+          client:recv(1)
+        end
+        server:shutdown()
+        task:join()
+        server:server_close()
+      end)
+    ]]
+    file:close()
+    local process = helper.spawn_process("sh -c " .. helper.quote("exec env " ..
+      helper.lua .. " " .. name .. " 2>&1"))
+    local text = process:read "a"
+    assert.matches("ran [%d.]+ s without a wait, at %S*slow%.lua:%d+", text)
+    if not helper.slow then
+      assert.are.equal(1, select(2, text:gsub("slow%.lua:", "")), text)
+    end
   end)
 end)
 

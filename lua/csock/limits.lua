@@ -1,10 +1,12 @@
 --- limits: when a server takes no more for a while: as many requests as it may
--- have are running, or the system has run out of something.
+-- have are running, or the system has run out of something; and which handlers
+-- are too slow.
 -- Invariant: while a listener rests, the kernel's queue holds its clients, and
 -- shutdown() wakes it.
 
 local core = require "csock.core"
 local loop = require "csock.loop"
+local misuse = require "csock.misuse"
 
 local constants = core.constants
 local limits = {}
@@ -49,6 +51,23 @@ function limits.make_room(server, timeout)
     left = deadline and deadline - loop.now()
   end
   return left and math.max(left, 0)
+end
+
+-- What the servers that serve say of slow callbacks, and what the loop said
+-- before the first of them.
+local slow, before = {}, nil
+
+--- watch_slow(server, seconds): report tasks that run longer than that without
+-- a wait (several servers in a loop: the least of theirs); nil: no more.
+function limits.watch_slow(server, seconds)
+  if seconds ~= nil and not (type(seconds) == "number" and seconds > 0) then
+    misuse("bad slow_callback '%s' (seconds expected)", tostring(seconds))
+  end
+  if not next(slow) then before = loop.slow_callback end
+  slow[server] = seconds
+  local least = math.huge
+  for _, value in pairs(slow) do least = math.min(least, value) end
+  loop.slow_callback = next(slow) and least or before
 end
 
 return limits

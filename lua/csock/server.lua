@@ -119,11 +119,8 @@ Serving.__index = Serving
 
 local function begin_serving(self)
   local serving = setmetatable({server = self}, Serving)
+  if self.slow_callback then limits.watch_slow(self, self.slow_callback) end
   self._serving = loop.current()
-  if self.slow_callback then
-    serving.slow_callback = {loop.slow_callback}
-    loop.slow_callback = self.slow_callback
-  end
   if self.handle_signals then
     local process = core.process
     serving.watch = process.signals(process.SIGINT, process.SIGTERM)
@@ -139,7 +136,7 @@ function Serving:__close()
     self.task:cancel()
     self.watch:close()
   end
-  if self.slow_callback then loop.slow_callback = self.slow_callback[1] end
+  limits.watch_slow(self.server, nil)
   self.server._serving, self.server._shutdown_request = false, false
   self.server._accepting, self.server._signalled = false, false
 end
