@@ -9,6 +9,7 @@ local errors = require "csock.errors"
 local loop = require "csock.loop"
 local BaseServer = require "csock.server".BaseServer
 
+local guard = BaseServer._guard
 local answer = BaseServer.process_request -- finish_request, shutdown_request
 local isinstance = class.isinstance
 local mixin = {}
@@ -59,7 +60,7 @@ end
 
 --- process_request_thread(request, client_address): what that task does.
 function ThreadingMixIn:process_request_thread(request, client_address)
-  local ok, err = self:_guard(answer, request, client_address)
+  local ok, err = guard(self, answer, request, client_address)
   if not ok then
     ok, err = pcall(self._failed, self, request, client_address, err)
   end
