@@ -189,6 +189,14 @@ static int object_index(lua_State *L) {
   return readrest(L, lua_istable(L, 1) ? fields : 0);
 }
 
+/* The same where instances have no fields at all. */
+static int fieldless_index(lua_State *L) {
+  lua_pushvalue(L, 2);
+  if (lua_rawget(L, UP(IX_ATTRS)) != LUA_TNIL) return 1;
+  lua_settop(L, 2);
+  return find(L, 0) ? 1 : readrest(L, 0);
+}
+
 /* __index of a class, which is an instance of its metaclass and has its
    members for fields. */
 static int class_index(lua_State *L) {
@@ -581,6 +589,12 @@ static int class_newindexer(lua_State *L) {
                                    : closure(L, object_index, IX_GETITEM);
 }
 
+/* fieldless(attributes, getters, privacy, getitem) -> the __index of an
+   instance that cannot have fields */
+static int class_newfieldless(lua_State *L) {
+  return closure(L, fieldless_index, IX_GETITEM);
+}
+
 /* newindex(attributes, setters, deleters, privacy, slots, setitem, delitem)
    -> the __newindex of an instance */
 static int class_newwriter(lua_State *L) {
@@ -603,17 +617,13 @@ static int class_newbuilder(lua_State *L) {
   return closure(L, builder_call, BUILD_NEW);
 }
 
-static const luaL_Reg class_funcs[] = {{"isinstance", class_isinstance},
-                                       {"issubclass", class_issubclass},
-                                       {"classof", class_classof},
-                                       {"fields", class_fields},
-                                       {"scope", class_scope},
-                                       {"blank", class_blank},
-                                       {"index", class_newindexer},
-                                       {"newindex", class_newwriter},
-                                       {"maker", class_newmaker},
-                                       {"builder", class_newbuilder},
-                                       {NULL, NULL}};
+static const luaL_Reg class_funcs[] = {
+    {"isinstance", class_isinstance}, {"issubclass", class_issubclass},
+    {"classof", class_classof},       {"fields", class_fields},
+    {"scope", class_scope},           {"blank", class_blank},
+    {"index", class_newindexer},      {"fieldless", class_newfieldless},
+    {"newindex", class_newwriter},    {"maker", class_newmaker},
+    {"builder", class_newbuilder},    {NULL, NULL}};
 
 void cs_open_class(lua_State *L) {
   luaL_newlib(L, class_funcs);

@@ -345,9 +345,13 @@ local function arm(rec)
   local attrs, mt = rec.attrs, rec.mt
   local getitem, setitem, delitem =
     attrs.__getitem or nil, attrs.__setitem or nil, attrs.__delitem or nil
+  local index = core.index
+  if rec.native and rec.sealed and not next(rec.sealed) then
+    index = core.fieldless
+  end
   local function fill(to, get, set, del)
     equip(to, rec)
-    to.__index = core.index(attrs, rec.getters, rec.privacy, get)
+    to.__index = index(attrs, rec.getters, rec.privacy, get)
     to.__newindex = core.newindex(attrs, rec.setters, rec.deleters,
                                   rec.privacy, rec.sealed, set, del)
   end
