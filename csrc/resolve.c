@@ -208,18 +208,8 @@ static int ask(lua_State *L, const char *name, int64_t timeout) {
   return wait_lookup(L);
 }
 
-/* A host or service: no string of C may end before Lua's does. */
-static const char *check_name(lua_State *L, int arg) {
-  size_t len;
-  const char *name;
-  if (lua_type(L, arg) != LUA_TSTRING) cs_typeerror(L, arg, "string");
-  name = lua_tolstring(L, arg, &len);
-  luaL_argcheck(L, strlen(name) == len, arg, "embedded zero");
-  return name;
-}
-
 static const char *opt_name(lua_State *L, int arg) {
-  return lua_isnoneornil(L, arg) ? NULL : check_name(L, arg);
+  return lua_isnoneornil(L, arg) ? NULL : cs_checkname(L, arg);
 }
 
 static void push_info(lua_State *L, const struct addrinfo *ai) {
@@ -405,7 +395,7 @@ static int finish_gethostbyname(lua_State *L, Lookup *l) {
 /* gethostbyname(name) -> its first IPv4 address, a string.  Raises gaierror,
 ** timeout.  (Python's socket.gethostbyname) */
 static int resolve_gethostbyname(lua_State *L) {
-  const char *host = check_name(L, 1);
+  const char *host = cs_checkname(L, 1);
   if (*host == '\0') /* as in addresses */
     lua_pushliteral(L, "0.0.0.0");
   else if (strcmp(host, "<broadcast>") == 0)
@@ -442,7 +432,7 @@ static int finish_entry(lua_State *L, Lookup *l) {
 
 static int ask_entry(lua_State *L, enum cs_Question what, int family,
                      const char *name) {
-  const char *host = check_name(L, 1);
+  const char *host = cs_checkname(L, 1);
   Lookup *l = push_lookup(L, what, host, NULL, finish_entry);
   l->question->family = family;
   l->question->type = SOCK_STREAM;
