@@ -1809,8 +1809,8 @@ describe("tostring of a socket", function()
     local text = tostring(sock)
     assert.matches("^<.*socket.*>$", text)
     assert.matches("fd=" .. sock:fileno(), text)
-    assert.matches("family=AF_INET,", text)
-    assert.matches("type=SOCK_DGRAM", text)
+    assert.matches("family=2 %(AF_INET%),", text)
+    assert.matches("type=2 %(SOCK_DGRAM%)", text)
     assert.matches("proto=17", text)
   end)
 
@@ -2001,8 +2001,8 @@ describe("a socket that nobody closed", function()
   end)
 
   it("is closed by the collector with a warning", function()
-    assert.matches("^Lua warning: csock: unclosed socket.*fd=%d+" ..
-      ".*family=2.*type=1\n$", run_lua([[
+    assert.matches("^Lua warning: csock: unclosed socket <csock.socket " ..
+      "fd=%d+, family=2 .*, type=1 .*>\n$", run_lua([[
         local csock = require "csock"
         local sock = csock.socket(csock.AF_INET, csock.SOCK_STREAM)
         sock = nil
