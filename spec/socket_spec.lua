@@ -2803,14 +2803,6 @@ describe("every descriptor is closed by exec:", function()
 end)
 
 describe("a signal", function()
-  -- Waits until the process sleeps in a system call.
-  local function until_asleep(pid)
-    repeat
-      local file <close> = io.open(("/proc/%d/stat"):format(pid))
-      if not file then pending "no /proc here" end
-    until file:read("a"):match "%) (%a)" == "S"
-  end
-
   -- Ctrl-C reaches a program that waits in a socket call.
   local function interrupts(script)
     local process = helper.spawn_process(("%s -e %s 2>&1"):format(helper.lua,
@@ -2822,7 +2814,7 @@ describe("a signal", function()
         io.stdout:flush()
         ]] .. script)))
     assert.are.equal("go", process:read "l")
-    until_asleep(process.pid)
+    process:until_asleep()
     process:kill "INT"
     assert.matches("interrupted!", process:read "a")
     assert.is_nil((process:wait()))
@@ -2857,7 +2849,7 @@ describe("a signal", function()
         local ok, err = pcall(a.recv, a, 1)
         print(err.code, csock.loop.now() - start >= 0.3)]]))
     assert.are.equal("go", process:read "l")
-    until_asleep(process.pid)
+    process:until_asleep()
     process:kill "STOP"
     process:kill "CONT"
     assert.are.equal("ETIMEDOUT\ttrue", process:read "l")
