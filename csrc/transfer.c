@@ -342,6 +342,7 @@ static const cs_Op op_sendto = {"sendto", CS_WRITE, 4, try_sendto, NULL, 0};
 static int sock_sendto(lua_State *L) {
   cs_Socket *s = cs_tosocket(L);
   int last = lua_gettop(L) < 4 ? 3 : 4, named;
+  luaL_argcheck(L, lua_gettop(L) <= 4, 5, "3 arguments at most");
   check_data(L);
   if (last == 4) cs_checkint(L, 3);
   lua_settop(L, last);
