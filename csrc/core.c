@@ -13,6 +13,7 @@
 #include "coroutine.h"
 #include "error.h"
 #include "file.h"
+#include "inet.h"
 #include "loop.h"
 #include "message.h"
 #include "process.h"
@@ -35,6 +36,7 @@ int luaopen_csock_core(lua_State *L) {
   cs_open_address(L);
   cs_open_buffer(L);
   cs_open_cmsg(L);
+  cs_open_inet(L);
   cs_open_loop(L);
   cs_open_task(L);
   cs_open_coroutine(L);

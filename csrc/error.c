@@ -138,7 +138,13 @@ int cs_failas(lua_State *L, int safe, const char *class, int err,
 /* The same for a failure that has no errno, only a text (Python's
 ** OSError("...")). */
 int cs_failtext(lua_State *L, int safe, const char *what, const char *op) {
-  push_error(L, op, 0);
+  return cs_failabout(L, safe, what, op, 0);
+}
+
+/* The same about an address, as in cs_fail. */
+int cs_failabout(lua_State *L, int safe, const char *what, const char *op,
+                 int addr) {
+  push_error(L, op, addr);
   return fail(L, safe, "default", 0, NULL, what);
 }
 
@@ -255,6 +261,16 @@ int cs_optint(lua_State *L, int arg, int def) {
 int cs_checkbool(lua_State *L, int arg) {
   if (!lua_isboolean(L, arg)) return cs_typeerror(L, arg, "boolean");
   return lua_toboolean(L, arg);
+}
+
+/* A string that C can take: it may not end before Lua's does. */
+const char *cs_checkname(lua_State *L, int arg) {
+  size_t len;
+  const char *name;
+  if (lua_type(L, arg) != LUA_TSTRING) cs_typeerror(L, arg, "string");
+  name = lua_tolstring(L, arg, &len);
+  if (strlen(name) != len) cs_argerror(L, arg, "embedded zero");
+  return name;
 }
 
 /*

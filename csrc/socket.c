@@ -188,20 +188,27 @@ static int sock_close(lua_State *L) {
   return 1;
 }
 
+static int describe(lua_State *L) {
+  luaL_tolstring(L, 1, NULL);
+  return 1;
+}
+
 /* The collector found it open: close it, and say so (Python's
-** ResourceWarning). */
+** ResourceWarning).  It is described first, while it has a name to tell, and
+** closed whether or not that works. */
 static int sock_collect(lua_State *L) {
   cs_Socket *s = cs_tosocket(L);
-  int fd = s->h.source.fd;
-  if (fd >= 0) {
-    cs_closesource(s->h.loop, &s->h.source);
-    cs_closefd(fd);
-    lua_warning(L, "csock: unclosed socket", 1);
-    lua_warning(
-        L,
-        lua_pushfstring(L, " fd=%d family=%d type=%d", fd, s->family, s->type),
-        0);
-  }
+  int fd = s->h.source.fd, status;
+  if (fd < 0) return 0;
+  lua_settop(L, 1);
+  lua_pushcfunction(L, describe);
+  lua_pushvalue(L, 1);
+  status = lua_pcall(L, 1, 1, 0);
+  cs_closesource(s->h.loop, &s->h.source);
+  cs_closefd(fd);
+  if (status != LUA_OK) return lua_error(L);
+  lua_warning(L, "csock: unclosed socket ", 1);
+  lua_warning(L, lua_tostring(L, -1), 0);
   return 0;
 }
 

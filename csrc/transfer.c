@@ -395,6 +395,7 @@ static int sock_sendto(lua_State *L) {
   cs_Socket *s = cs_tosocket(L);
   int last = lua_gettop(L) < 4 ? 3 : 4, named;
   size_t len;
+  luaL_argcheck(L, lua_gettop(L) <= 4, 5, "3 arguments at most");
   cs_checkdata(L, 2, &len);
   if (last == 4) cs_checkint(L, 3);
   lua_settop(L, last);

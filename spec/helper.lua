@@ -190,6 +190,61 @@ function Process:wait()
   return table.unpack(self.result)
 end
 
+--- Waits until it sleeps in a system call, or has ended.
+function Process:until_asleep()
+  repeat
+    local file <close> = io.open(("/proc/%d/stat"):format(self.pid))
+    if not file then busted.pending "no /proc here" end
+  until file:read("a"):find "%) [SZ]"
+end
+
+-- What a call raises -------------------------------------------------------
+
+local function failed(f, ...)
+  local ok, err = pcall(f, ...)
+  if ok then busted.fail("nothing was raised", 3) end
+  return err
+end
+
+--- Runs f(...), which must raise an error of that class: the error.
+function helper.raises(class, f, ...)
+  local err = failed(f, ...)
+  if not require "csock.class".isinstance(err, class) then
+    busted.fail("raised instead: " .. tostring(err), 2)
+  end
+  return err
+end
+
+--- The same for misuse: a message that the pattern finds.
+function helper.refuses(pattern, f, ...)
+  local err = failed(f, ...)
+  if type(err) ~= "string" or not err:find(pattern) then
+    busted.fail("raised instead: " .. tostring(err), 2)
+  end
+end
+
+-- Ports --------------------------------------------------------------------
+
+--- A port that was free a moment ago.
+function helper.unused_port()
+  local csock = require "csock"
+  local probe <close> = csock.socket()
+  probe:bind {"127.0.0.1", 0}
+  return probe:getsockname()[2]
+end
+
+--- Binds the socket to such a port, another one if somebody was faster: the
+--- port.
+function helper.bind_unused(sock, host)
+  local csock = require "csock"
+  while true do
+    local port = helper.unused_port()
+    local ok, err = pcall(sock.bind, sock, {host, port})
+    if ok then return port end
+    if err.errno ~= csock.EADDRINUSE then error(err, 0) end
+  end
+end
+
 -- Round each test ---------------------------------------------------------
 
 -- What the run was at, for whoever finds it dead.

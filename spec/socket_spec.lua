@@ -1809,8 +1809,8 @@ describe("tostring of a socket", function()
     local text = tostring(sock)
     assert.matches("^<.*socket.*>$", text)
     assert.matches("fd=" .. sock:fileno(), text)
-    assert.matches("family=AF_INET,", text)
-    assert.matches("type=SOCK_DGRAM", text)
+    assert.matches("family=2 %(AF_INET%),", text)
+    assert.matches("type=2 %(SOCK_DGRAM%)", text)
     assert.matches("proto=17", text)
   end)
 
@@ -2001,8 +2001,8 @@ describe("a socket that nobody closed", function()
   end)
 
   it("is closed by the collector with a warning", function()
-    assert.matches("^Lua warning: csock: unclosed socket.*fd=%d+" ..
-      ".*family=2.*type=1\n$", run_lua([[
+    assert.matches("^Lua warning: csock: unclosed socket <csock.socket " ..
+      "fd=%d+, family=2 .*, type=1 .*>\n$", run_lua([[
         local csock = require "csock"
         local sock = csock.socket(csock.AF_INET, csock.SOCK_STREAM)
         sock = nil
@@ -2803,14 +2803,6 @@ describe("every descriptor is closed by exec:", function()
 end)
 
 describe("a signal", function()
-  -- Waits until the process sleeps in a system call.
-  local function until_asleep(pid)
-    repeat
-      local file <close> = io.open(("/proc/%d/stat"):format(pid))
-      if not file then pending "no /proc here" end
-    until file:read("a"):match "%) (%a)" == "S"
-  end
-
   -- Ctrl-C reaches a program that waits in a socket call.
   local function interrupts(script)
     local process = helper.spawn_process(("%s -e %s 2>&1"):format(helper.lua,
@@ -2822,7 +2814,7 @@ describe("a signal", function()
         io.stdout:flush()
         ]] .. script)))
     assert.are.equal("go", process:read "l")
-    until_asleep(process.pid)
+    process:until_asleep()
     process:kill "INT"
     assert.matches("interrupted!", process:read "a")
     assert.is_nil((process:wait()))
@@ -2857,7 +2849,7 @@ describe("a signal", function()
         local ok, err = pcall(a.recv, a, 1)
         print(err.code, csock.loop.now() - start >= 0.3)]]))
     assert.are.equal("go", process:read "l")
-    until_asleep(process.pid)
+    process:until_asleep()
     process:kill "STOP"
     process:kill "CONT"
     assert.are.equal("ETIMEDOUT\ttrue", process:read "l")

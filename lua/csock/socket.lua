@@ -10,8 +10,8 @@ require "csock.file" -- what makefile makes
 
 local constants = core.constants
 
--- The name of a number among the constants with a prefix: 2 -> "AF_INET".
-local function name_of(prefix, number)
+-- A number, with its name among the constants of a prefix: "2 (AF_INET)".
+local function named(prefix, number)
   local found
   for name, value in pairs(constants) do
     if value == number and name:find(prefix, 1, true) == 1 and
@@ -19,7 +19,7 @@ local function name_of(prefix, number)
       found = name
     end
   end
-  return found or tostring(number)
+  return found and ("%d (%s)"):format(number, found) or tostring(number)
 end
 
 -- The address that a method tells, for people; nothing where there is none.
@@ -43,8 +43,8 @@ local body = {
     local name = self.__class.__name
     if name == "socket" then name = "csock.socket" end
     if self.closed then return "<" .. name .. " [closed]>" end
-    local family = name_of("AF_", self.family)
-    local type = name_of("SOCK_", self.type)
+    local family = named("AF_", self.family)
+    local type = named("SOCK_", self.type)
     return ("<%s fd=%d, family=%s, type=%s, proto=%d%s%s>"):format(
       name, self:fileno(), family, type, self.proto,
       shown("laddr", self.getsockname, self),
