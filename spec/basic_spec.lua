@@ -88,12 +88,9 @@ local function both(name, make, server, client)
   end)
 end
 
-local O_NONBLOCK = tonumber("4000", 8)  -- in most Linux machines' numbers
-
 local function has_nonblock(sock)
-  local file <close> = io.open("/proc/self/fdinfo/" .. sock:fileno())
-  if not file then pending "no /proc/self/fdinfo here" end
-  return tonumber(file:read("a"):match "flags:%s*(%d+)", 8) & O_NONBLOCK ~= 0
+  return (helper.flags(sock:fileno()) or pending "no /proc/self/fdinfo here") &
+    helper.O_NONBLOCK ~= 0
 end
 
 -- A Lua program gets to wait in the last statement, and then a SIGINT, whose
