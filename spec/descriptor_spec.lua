@@ -708,6 +708,7 @@ describe("an open file that somebody makes block", function()
     prints("turn\ntrue\n", [[
       loop.run(function()
         local listener <close> = csock.create_server{"127.0.0.1", 0}
+        pcall(loop.timeout, 0.01, listener.accept, listener)
         block(listener)
         local task = loop.spawn(listener.accept, listener)
         loop.sleep(0)
@@ -777,6 +778,7 @@ describe("an open file that somebody makes block", function()
     local _pair <close>, a = pair()
     local copy <close> = a:dup()
     a.timeout = 5
+    copy.timeout = 5
     copy.timeout = nil
     a.timeout = 6
     assert.is_true(has_flag(a:fileno(), helper.O_NONBLOCK))
