@@ -1,6 +1,7 @@
 --- socket: the socket class.
--- The operations are C's (csrc/socket.c, csrc/descriptor.c...); this file makes a
--- class of them and adds what is policy.  No method here only forwards to C.
+-- The operations are C's (csrc/socket.c, csrc/transfer.c and others); this file
+-- makes a class of them and adds what is policy.  No method here only forwards
+-- to C.
 -- Invariant: `socket` is the one class whose instances accept, socketpair and
 -- the constructor make; subclasses make their own through __new.
 
@@ -60,10 +61,11 @@ local Lent = {
 -- the same open file; close-on-exec.  A subclass's __init is called with
 -- family, type, proto and a new descriptor.  (Python's socket.dup)
 function body:dup()
-  local lent <close>, err = setmetatable({}, Lent)
-  lent.fd, err = core.socket.lend(self)
-  if not lent.fd then return nil, err end
-  local sock = self.__class(self.family, self.type, self.proto, lent.fd)
+  local lent <close> = setmetatable({}, Lent)
+  local fd, err = core.socket.lend(self)
+  if not fd then return nil, err end
+  lent.fd = fd
+  local sock = self.__class(self.family, self.type, self.proto, fd)
   sock:settimeout(self:gettimeout())
   core.socket.resemble(sock, self)
   return sock
