@@ -11,6 +11,7 @@
 #include "connect.h"
 #include "constants.h"
 #include "coroutine.h"
+#include "descriptor.h"
 #include "error.h"
 #include "file.h"
 #include "inet.h"
@@ -41,6 +42,7 @@ int luaopen_csock_core(lua_State *L) {
   cs_open_task(L);
   cs_open_coroutine(L);
   cs_open_socket(L);
+  cs_open_descriptor(L);
   cs_open_transfer(L);
   cs_open_sendfile(L);
   cs_open_message(L);

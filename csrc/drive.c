@@ -24,9 +24,14 @@ static int failed(lua_State *L, cs_Handle *h, const cs_Op *op, int err) {
   return cs_fail(L, h->safe, err, op->name, op->address);
 }
 
-/* The flag that comes without MSG_DONTWAIT has to be on the open file. */
-static int set_nonblock(cs_Handle *h) {
-  int err = cs_setnonblock(h->source.fd, 1);
+/* Where there is no MSG_DONTWAIT the flag has to be on the open file.  Who
+** shares that may take it away at any time, so for shared ones the system is
+** asked each time.  Between this look and the call nothing protects. */
+static int need_nonblock(cs_Handle *h, const cs_Op *op) {
+  int err;
+  if (!op->nonblock || (h->nonblock && !h->shared) || h->source.fd < 0)
+    return 0;
+  err = cs_setnonblock(h->source.fd, 1);
   if (err == 0) h->nonblock = 1;
   return err;
 }
@@ -40,7 +45,8 @@ static int goon(lua_State *L, int status, lua_KContext ctx);
 /* One attempt: the number of results, or -errno.  EINTR is no news here: the
 ** loop runs the hooks, on the coroutine that a signal hits. */
 static int attempt(lua_State *L, cs_Handle *h, const cs_Op *op) {
-  int n;
+  int n = need_nonblock(h, op);
+  if (n != 0) return n;
   do n = op->attempt(L, h, MSG_DONTWAIT);
   while (n == -EINTR);
   return n;
@@ -111,10 +117,6 @@ static int first_attempt(lua_State *L, cs_Handle *h, const cs_Op *op) {
   cs_Loop *loop = h->loop;
   cs_Task *t = loop->current;
   if (t->cancel || t->scope != CS_FOREVER) cs_checkcancel(L, loop, op->name);
-  if (op->nonblock && !h->nonblock) {
-    int err = set_nonblock(h);
-    if (err != 0) return err;
-  }
   if (h->source.idle & op->want) return -EAGAIN; /* the last read took all */
   /* it never has to wait: let the others run */
   if (--loop->budget < 0) return -CS_ETURN;
@@ -155,16 +157,14 @@ static int drive_outside(lua_State *L, cs_Handle *h, const cs_Op *op,
                          int64_t timeout, int n) {
   cs_Loop *loop = h->loop;
   int64_t deadline = 0, scope = *cs_scope(loop);
-  int started = 0, err;
+  int started = 0;
   /* one that may block for ever does so in its own system call */
   int dontwait = timeout < 0 && scope == CS_FOREVER ? 0 : MSG_DONTWAIT;
-  if (op->nonblock && dontwait && !h->nonblock && h->source.fd >= 0 &&
-      (err = set_nonblock(h)) != 0)
-    return failed(L, h, op, -err);
   for (;; n = CS_UNTRIED) {
     if (n == CS_UNTRIED) {
       cs_checkcancel(L, loop, op->name);
-      n = op->attempt(L, h, dontwait);
+      n = dontwait ? need_nonblock(h, op) : 0;
+      if (n == 0) n = op->attempt(L, h, dontwait);
     }
     if (n >= 0) return n;
     if (n == -CS_EMORE || n == -CS_ETURN) started = 0;

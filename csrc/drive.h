@@ -18,6 +18,7 @@ typedef struct cs_Handle {
   cs_Loop *loop;
   int64_t timeout;        /* nanoseconds for each operation; -1 none */
   unsigned char nonblock; /* O_NONBLOCK, as we last saw or set it */
+  unsigned char shared;   /* others know the descriptor, and may change that */
   unsigned char safe;     /* failures return nil, err */
 } cs_Handle;
 

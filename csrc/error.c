@@ -301,11 +301,26 @@ static int error_seterrors(lua_State *L) {
   return 0;
 }
 
-/* core.errnoname(number) -> "ECONNREFUSED", or nil. */
-static int error_name(lua_State *L) {
-  lua_Integer n = luaL_checkinteger(L, 1);
-  lua_pushstring(L, n > 0 && n < 4096 ? cs_errnoname((int)n) : NULL);
-  return 1;
+/* core.describe(number [, space]) -> its code or nil, its text: of an errno, or
+** of another number space, "name" or "host". */
+static int error_describe(lua_State *L) {
+  static const char *const spaces[] = {"errno", "name", "host", NULL};
+  lua_Integer given = luaL_checkinteger(L, 1);
+  int n = given >= INT_MIN && given <= INT_MAX ? (int)given : INT_MIN;
+  switch (luaL_checkoption(L, 2, "errno", spaces)) {
+  case 0:
+    lua_pushstring(L, n > 0 && n < 4096 ? cs_errnoname(n) : NULL);
+    lua_pushstring(L, strerror(n));
+    break;
+  case 1:
+    lua_pushstring(L, name_code(n));
+    lua_pushstring(L, gai_strerror(n));
+    break;
+  default:
+    lua_pushstring(L, host_code(n));
+    lua_pushstring(L, hstrerror(n));
+  }
+  return 2;
 }
 
 void cs_open_error(lua_State *L) {
@@ -313,6 +328,6 @@ void cs_open_error(lua_State *L) {
   lua_rawsetp(L, LUA_REGISTRYINDEX, &classes);
   lua_pushcfunction(L, error_seterrors);
   lua_setfield(L, -2, "seterrors");
-  lua_pushcfunction(L, error_name);
-  lua_setfield(L, -2, "errnoname");
+  lua_pushcfunction(L, error_describe);
+  lua_setfield(L, -2, "describe");
 }

@@ -65,6 +65,7 @@ typedef struct cs_Loop {
   int entered, ending;
   int64_t scope; /* what loop.timeout allows outside of tasks */
   int64_t default_timeout;
+  int lent; /* one more than a descriptor that dup has made for a socket */
   const void *socketmeta; /* identity of the plain socket's metatable */
   cs_Link ready, batch;   /* to run; those of them whose turn it is */
   size_t live, polled;    /* tasks, and how many of them wait for a source */

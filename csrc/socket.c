@@ -1,6 +1,7 @@
-/* socket: the socket object: its life, its connections, its properties.  Not
-** here: data (transfer), names of hosts (resolve), and what it means to be a
-** class, to be printed, to have fields, which is Lua's (lua/csock/socket.lua).
+/* socket: the socket object: its end, its connections, its properties.  Not
+** here: whence it has its descriptor (descriptor), data (transfer), names of
+** hosts (resolve), and what it means to be a class, to be printed, to have
+** fields, which is Lua's (lua/csock/socket.lua).
 ** Invariant: fd is -1 from before the first moment the object is visible until
 ** it is open, and again from the moment it is closed; so every system call on
 ** a closed socket says EBADF by itself. */
@@ -57,13 +58,14 @@ static cs_Socket *push_closed(lua_State *L, cs_Loop *loop) {
   return s;
 }
 
-static cs_Socket *push_plain(lua_State *L, cs_Loop *loop) {
+/* Push a new socket of the class itself, closed. */
+cs_Socket *cs_pushsocket(lua_State *L, cs_Loop *loop) {
   lua_getiuservalue(L, lua_upvalueindex(1), CS_SOCKETMETA);
   return push_closed(L, loop);
 }
 
 /* Give a closed socket its descriptor, whose O_NONBLOCK is 'nonblock'. */
-static void open_socket(cs_Socket *s, int fd, int nonblock) {
+void cs_opensocket(cs_Socket *s, int fd, int nonblock) {
   s->h.source.fd = fd;
   s->h.nonblock = (unsigned char)nonblock;
   s->closed = 0;
@@ -86,85 +88,13 @@ static int socket_plain(lua_State *L) {
   return 0;
 }
 
-static int get_int(int fd, int number, int *value) {
-  socklen_t len = sizeof *value;
-  return getsockopt(fd, SOL_SOCKET, number, value, &len);
-}
-
-/* Find out what an adopted descriptor is; -1 with errno when no socket. */
-static int inspect(cs_Socket *s, int fd) {
-  if (get_int(fd, SO_TYPE, &s->type) < 0) return -1;
-#if defined(SO_DOMAIN) && defined(SO_PROTOCOL)
-  get_int(fd, SO_DOMAIN, &s->family);
-  get_int(fd, SO_PROTOCOL, &s->proto);
-#else
-  {
-    cs_Address a;
-    a.len = sizeof a.u;
-    if (getsockname(fd, &a.u.any, &a.len) == 0) s->family = a.u.any.sa_family;
-  }
-#endif
-  return 0;
-}
-
-/* Arguments of the constructor are one off: the class has put the socket in
-** front. */
-static int init_arg(lua_State *L, int arg, int def) {
-  int isint;
-  lua_Integer n = lua_tointegerx(L, arg, &isint);
-  if (lua_isnil(L, arg)) return def;
-  if (!isint)
-    return cs_misuse(L,
-                     "bad argument #%d to 'socket' (integer expected, got %s)",
-                     arg - 1, luaL_typename(L, arg));
-  if (n < INT_MIN || n > INT_MAX)
-    return cs_misuse(L, "bad argument #%d to 'socket' (out of range)", arg - 1);
-  return (int)n;
-}
-
-static int adopt(lua_State *L, cs_Socket *s, int fd) {
-  int nonblock;
-  if (inspect(s, fd) < 0) return cs_fail(L, s->h.safe, errno, "socket", 0);
-  s->family = init_arg(L, 2, s->family);
-  s->type = init_arg(L, 3, s->type) & ~(SOCK_NONBLOCK | SOCK_CLOEXEC);
-  s->proto = init_arg(L, 4, s->proto);
-  nonblock = cs_getnonblock(fd);
-  if (nonblock < 0) return cs_fail(L, s->h.safe, -nonblock, "socket", 0);
-  if (s->h.timeout >= 0 && !nonblock) {
-    int err = cs_setnonblock(fd, 1);
-    if (err != 0) return cs_fail(L, s->h.safe, -err, "socket", 0);
-    nonblock = 1;
-  }
-  open_socket(s, fd, nonblock);
-  return 0;
-}
-
-/* socket:__init([family [, type [, proto [, fileno]]]]): family AF_INET, type
-** SOCK_STREAM (with SOCK_NONBLOCK the timeout is 0), proto 0; or an existing
-** descriptor, which tells the three itself.  (socket(2)) */
-static int sock_init(lua_State *L) {
-  cs_Socket *s = cs_tosocket(L);
-  int family, type, proto, fd, nonblock;
-  if (s->h.source.fd >= 0) return cs_misuse(L, "the socket is open already");
-  lua_settop(L, 5);
-  family = init_arg(L, 2, AF_INET);
-  type = init_arg(L, 3, SOCK_STREAM);
-  proto = init_arg(L, 4, 0);
-  fd = init_arg(L, 5, -1);
-  if (!lua_isnil(L, 5) && fd < 0)
-    return cs_misuse(L, "bad argument #4 to 'socket' (negative descriptor)");
-  if (type & SOCK_NONBLOCK) s->h.timeout = 0;
-  if (fd >= 0) return adopt(L, s, fd);
-  type &= ~(SOCK_NONBLOCK | SOCK_CLOEXEC);
-  nonblock = s->h.timeout >= 0;
-  fd = socket(family, type | SOCK_CLOEXEC | (nonblock ? SOCK_NONBLOCK : 0),
-              proto);
-  if (fd < 0) return cs_fail(L, s->h.safe, errno, "socket", 0);
-  s->family = family;
-  s->type = type;
-  s->proto = proto;
-  open_socket(s, fd, nonblock);
-  return 0;
+/* Part with the descriptor, which stays open, or, with 'elsewhere', may be open
+** under another number as well: then the poller would watch it for ever. */
+void cs_leavesocket(cs_Socket *s, int elsewhere) {
+  int fd = s->h.source.fd, watched = s->h.source.watched;
+  cs_Poller *poller = &s->h.loop->poller;
+  cs_closesource(s->h.loop, &s->h.source);
+  if (watched && elsewhere) poller->ops->forget(poller, fd);
 }
 
 /* Close it for its user, and its descriptor with the last of its files: 0 or
@@ -173,7 +103,7 @@ int cs_closesocket(cs_Socket *s) {
   int fd = s->h.source.fd;
   s->closed = 1;
   if (fd < 0 || s->files > 0) return 0;
-  cs_closesource(s->h.loop, &s->h.source);
+  cs_leavesocket(s, s->h.shared);
   return cs_closefd(fd);
 }
 
@@ -204,29 +134,12 @@ static int sock_collect(lua_State *L) {
   lua_pushcfunction(L, describe);
   lua_pushvalue(L, 1);
   status = lua_pcall(L, 1, 1, 0);
-  cs_closesource(s->h.loop, &s->h.source);
+  cs_leavesocket(s, s->h.shared);
   cs_closefd(fd);
   if (status != LUA_OK) return lua_error(L);
   lua_warning(L, "csock: unclosed socket ", 1);
   lua_warning(L, lua_tostring(L, -1), 0);
   return 0;
-}
-
-/* sock:detach() -> its descriptor, which it forgets; -1 if it was closed. */
-static int sock_detach(lua_State *L) {
-  cs_Socket *s = cs_tosocket(L);
-  int fd = s->h.source.fd, watched = s->h.source.watched;
-  cs_Poller *poller = &s->h.loop->poller;
-  if (fd >= 0) cs_closesource(s->h.loop, &s->h.source);
-  if (watched) poller->ops->forget(poller, fd); /* it stays open */
-  lua_pushinteger(L, fd);
-  return 1;
-}
-
-/* sock:fileno() -> its descriptor, -1 when closed. */
-static int sock_fileno(lua_State *L) {
-  lua_pushinteger(L, cs_tosocket(L)->h.source.fd);
-  return 1;
 }
 
 /* socketpair([family [, type [, proto]]]) -> two connected sockets; family
@@ -237,8 +150,8 @@ static int socket_pair(lua_State *L) {
   int proto = cs_optint(L, 3, 0), nonblock = loop->default_timeout >= 0;
   int fds[2];
   cs_Socket *pair[2];
-  pair[0] = push_plain(L, loop);
-  pair[1] = push_plain(L, loop);
+  pair[0] = cs_pushsocket(L, loop);
+  pair[1] = cs_pushsocket(L, loop);
   if (type & SOCK_NONBLOCK) {
     pair[0]->h.timeout = pair[1]->h.timeout = 0;
     nonblock = 1;
@@ -251,7 +164,7 @@ static int socket_pair(lua_State *L) {
     pair[i]->family = family;
     pair[i]->type = type;
     pair[i]->proto = proto;
-    open_socket(pair[i], fds[i], nonblock);
+    cs_opensocket(pair[i], fds[i], nonblock);
   }
   return 2;
 }
@@ -323,12 +236,12 @@ static int try_accept(lua_State *L, cs_Handle *h, int dontwait) {
   int nonblock = h->loop->default_timeout >= 0, fd;
   cs_Address a;
   (void)dontwait;
-  if (new == NULL) new = push_plain(L, h->loop);
+  if (new == NULL) new = cs_pushsocket(L, h->loop);
   a.len = sizeof a.u;
   fd = accept4(h->source.fd, &a.u.any, &a.len,
                SOCK_CLOEXEC | (nonblock ? SOCK_NONBLOCK : 0));
   if (fd < 0) return -errno;
-  open_socket(new, fd, nonblock);
+  cs_opensocket(new, fd, nonblock);
   new->family = s->family;
   new->type = s->type;
   new->proto = s->proto;
@@ -457,7 +370,7 @@ static int sock_settimeout(lua_State *L) {
   int err = s->h.source.fd < 0 ? -EBADF : 0;
   luaL_checkany(L, 2);
   timeout = cs_checktimeout(L, 2);
-  if (err == 0 && s->h.nonblock != (timeout >= 0))
+  if (err == 0 && (s->h.shared || s->h.nonblock != (timeout >= 0)))
     err = cs_setnonblock(s->h.source.fd, timeout >= 0);
   if (err != 0) return cs_fail(L, s->h.safe, -err, "settimeout", 0);
   s->h.nonblock = timeout >= 0;
@@ -494,23 +407,6 @@ static int sock_setblocking(lua_State *L) {
 static int sock_getblocking(lua_State *L) {
   lua_pushboolean(L, cs_tosocket(L)->h.timeout != 0);
   return 1;
-}
-
-/* sock:get_inheritable() -> does a program that this one executes keep it? */
-static int sock_get_inheritable(lua_State *L) {
-  cs_Socket *s = cs_tosocket(L);
-  int n = cs_getinheritable(s->h.source.fd);
-  if (n < 0) return cs_fail(L, s->h.safe, -n, "get_inheritable", 0);
-  lua_pushboolean(L, n);
-  return 1;
-}
-
-/* sock:set_inheritable(flag) -> true; no socket is from the start (PEP 446). */
-static int sock_set_inheritable(lua_State *L) {
-  cs_Socket *s = cs_tosocket(L);
-  int err = cs_setinheritable(s->h.source.fd, cs_checkbool(L, 2));
-  errno = -err;
-  return result(L, s, err, "set_inheritable", 0);
 }
 
 static int sock_getfamily(lua_State *L) {
@@ -550,22 +446,17 @@ static int socket_setdefaulttimeout(lua_State *L) {
 }
 
 static const luaL_Reg sock_methods[] = {
-    {"__init", sock_init},
     {"accept", sock_accept},
     {"bind", sock_bind},
     {"close", sock_close},
     {"connect", sock_connect},
     {"connect_ex", sock_connect_ex},
-    {"detach", sock_detach},
-    {"fileno", sock_fileno},
-    {"get_inheritable", sock_get_inheritable},
     {"getblocking", sock_getblocking},
     {"getpeername", sock_getpeername},
     {"getsockname", sock_getsockname},
     {"getsockopt", sock_getsockopt},
     {"gettimeout", sock_gettimeout},
     {"listen", sock_listen},
-    {"set_inheritable", sock_set_inheritable},
     {"setblocking", sock_setblocking},
     {"setsockopt", sock_setsockopt},
     {"settimeout", sock_settimeout},
@@ -574,7 +465,6 @@ static const luaL_Reg sock_methods[] = {
 };
 
 static const luaL_Reg sock_getters[] = {
-    {"inheritable", sock_get_inheritable},
     {"blocking", sock_getblocking},
     {"closed", sock_getclosed},
     {"family", sock_getfamily},
@@ -585,7 +475,6 @@ static const luaL_Reg sock_getters[] = {
 };
 
 static const luaL_Reg sock_setters[] = {
-    {"inheritable", sock_set_inheritable},
     {"blocking", sock_setblocking},
     {"timeout", sock_settimeout},
     {NULL, NULL},

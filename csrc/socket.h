@@ -16,6 +16,9 @@ typedef struct cs_Socket {
 } cs_Socket;
 
 cs_Socket *cs_tosubclass(lua_State *L);
+cs_Socket *cs_pushsocket(lua_State *L, cs_Loop *loop);
+void cs_opensocket(cs_Socket *s, int fd, int nonblock);
+void cs_leavesocket(cs_Socket *s, int elsewhere);
 int cs_closesocket(cs_Socket *s);
 void cs_open_socket(lua_State *L);
 

@@ -44,16 +44,38 @@ static size_t check_size(lua_State *L) {
   return (size_t)n;
 }
 
+/* How many of 'size' bytes, which are more than the scratch buffer has, a
+** receive call can fill, or -errno.  Nobody means to take 2 GiB who says so. */
+static ssize_t useful_size(cs_Socket *s, size_t size, int flags) {
+  int internet = s->family == AF_INET || s->family == AF_INET6;
+  ssize_t n;
+  if (s->type == SOCK_STREAM)
+    return flags & MSG_WAITALL ? (ssize_t)size : CS_SCRATCH;
+  if (internet && (s->type == SOCK_DGRAM || s->type == SOCK_RAW))
+    return CS_SCRATCH; /* 64 KiB is the most that a datagram has */
+  if (s->family != AF_UNIX) return (ssize_t)size;
+  n = recv(s->h.source.fd, s->h.loop->scratch, CS_SCRATCH,
+           flags | MSG_PEEK | MSG_TRUNC);
+  if (n < 0) return -errno;
+  if (n <= CS_SCRATCH) return CS_SCRATCH;
+  return (size_t)n < size ? n : (ssize_t)size;
+}
+
 /* The memory to receive into: the loop's scratch buffer, or one of its own
-** (pushed; nil otherwise) for a message that may be larger than that. */
+** (pushed; nil otherwise) for a message that may be larger than that.  NULL,
+** and nothing pushed, when there is nothing to receive, with errno. */
 static char *push_buffer(lua_State *L, cs_Socket *s, size_t *size, int flags) {
-  if (*size <= CS_SCRATCH ||
-      (s->type == SOCK_STREAM && (flags & MSG_WAITALL) == 0)) {
-    if (*size > CS_SCRATCH) *size = CS_SCRATCH; /* less is always right */
-    lua_pushnil(L);
-    return s->h.loop->scratch;
+  if (*size > CS_SCRATCH) {
+    ssize_t n = useful_size(s, *size, flags);
+    if (n < 0) {
+      errno = (int)-n;
+      return NULL;
+    }
+    *size = (size_t)n;
   }
-  return lua_newuserdatauv(L, *size, 0);
+  if (*size > CS_SCRATCH) return lua_newuserdatauv(L, *size, 0);
+  lua_pushnil(L);
+  return s->h.loop->scratch;
 }
 
 /* With MSG_TRUNC the system tells more than it has delivered. */
@@ -63,8 +85,10 @@ static void push_data(lua_State *L, const char *data, size_t n, size_t size) {
 
 static int receive(lua_State *L, cs_Socket *s, size_t size, int flags,
                    int dontwait) {
-  char *buffer = push_buffer(L, s, &size, flags);
-  ssize_t n = recv(s->h.source.fd, buffer, size, flags | dontwait);
+  char *buffer = push_buffer(L, s, &size, flags | dontwait);
+  ssize_t n;
+  if (buffer == NULL) return -errno;
+  n = recv(s->h.source.fd, buffer, size, flags | dontwait);
   if (n < 0) {
     int err = errno;
     lua_pop(L, 1);
@@ -82,13 +106,26 @@ static int try_recv(lua_State *L, cs_Handle *h, int dontwait) {
 
 static const cs_Op op_recv = {"recv", CS_READ, 0, try_recv, NULL, 0};
 
-/* MSG_WAITALL without a timeout: index 5 counts what has come.  The system
-** would wait by itself, but a task waits in the loop.  Returns how much came in
-** all, or -errno. */
+/* MSG_WAITALL on a stream without a timeout: the system would wait by itself,
+** but a task waits in the loop. */
+static int wants_all(const cs_Socket *s, lua_Integer flags) {
+  return flags == MSG_WAITALL && s->type == SOCK_STREAM && s->h.timeout < 0;
+}
+
+/* Index 5 counts what has come, index 6, where there is one, is for the address
+** of the first part.  Returns how much came in all, or -errno. */
 static ssize_t receive_all(lua_State *L, cs_Handle *h, char *buffer,
                            size_t size, int flags, int dontwait) {
   size_t got = (size_t)lua_tointeger(L, 5);
-  ssize_t n = recv(h->source.fd, buffer + got, size - got, flags | dontwait);
+  cs_Address a;
+  ssize_t n;
+  a.len = sizeof a.u;
+  n = recvfrom(h->source.fd, buffer + got, size - got, flags | dontwait,
+               &a.u.any, &a.len);
+  if (n > 0 && got == 0 && lua_gettop(L) == 6) {
+    cs_pushaddress(L, &a);
+    lua_replace(L, 6);
+  }
   if (n > 0) got += (size_t)n;
   if (n == 0 || got == size ||
       (n < 0 && got > 0 && errno != EAGAIN && errno != EINTR))
@@ -99,7 +136,13 @@ static ssize_t receive_all(lua_State *L, cs_Handle *h, char *buffer,
   return n;
 }
 
-/* Index 4 is the buffer. */
+/* Push the buffer, index 4, and the count. */
+static void push_all(lua_State *L) {
+  lua_settop(L, 3);
+  lua_newuserdatauv(L, get_size(L), 0);
+  lua_pushinteger(L, 0);
+}
+
 static int try_recvall(lua_State *L, cs_Handle *h, int dontwait) {
   char *buffer = lua_touserdata(L, 4);
   int flags = (int)lua_tointeger(L, 3);
@@ -123,10 +166,8 @@ static int sock_recv(lua_State *L) {
     lua_pushliteral(L, ""); /* as Python: nothing is asked, nothing waited */
     return 1;
   }
-  if (flags == MSG_WAITALL && s->type == SOCK_STREAM && s->h.timeout < 0) {
-    lua_settop(L, 3);
-    lua_newuserdatauv(L, size, 0);
-    lua_pushinteger(L, 0);
+  if (wants_all(s, flags)) {
+    push_all(L);
     return drive(L, s, &op_recvall);
   }
   if (cs_mayattempt(L, &s->h, CS_READ, patience, &dontwait)) {
@@ -141,9 +182,10 @@ static int try_recvfrom(lua_State *L, cs_Handle *h, int dontwait) {
   cs_Socket *s = (cs_Socket *)h;
   int flags = (int)lua_tointeger(L, 3);
   size_t size = get_size(L);
-  char *buffer = push_buffer(L, s, &size, flags);
+  char *buffer = push_buffer(L, s, &size, flags | dontwait);
   cs_Address a;
   ssize_t n;
+  if (buffer == NULL) return -errno;
   a.len = sizeof a.u;
   n = recvfrom(h->source.fd, buffer, size, flags | dontwait, &a.u.any, &a.len);
   if (n < 0) {
@@ -159,13 +201,29 @@ static int try_recvfrom(lua_State *L, cs_Handle *h, int dontwait) {
 static const cs_Op op_recvfrom = {"recvfrom",   CS_READ, 0,
                                   try_recvfrom, NULL,    0};
 
+static int try_recvfromall(lua_State *L, cs_Handle *h, int dontwait) {
+  int n = try_recvall(L, h, dontwait);
+  if (n < 0) return n;
+  lua_pushvalue(L, 6);
+  return 2;
+}
+
+static const cs_Op op_recvfromall = {"recvfrom",      CS_READ, 0,
+                                     try_recvfromall, NULL,    0};
+
 /* sock:recvfrom(size [, flags]) -> data, address of the sender (nil where the
 ** system tells none).  (recvfrom(2)) */
 static int sock_recvfrom(lua_State *L) {
   cs_Socket *s = cs_tosocket(L);
+  int flags;
   check_size(L);
-  cs_optint(L, 3, 0);
+  flags = cs_optint(L, 3, 0);
   lua_settop(L, 3);
+  if (wants_all(s, flags)) {
+    push_all(L);
+    lua_pushnil(L);
+    return drive(L, s, &op_recvfromall);
+  }
   return drive(L, s, &op_recvfrom);
 }
 
@@ -241,7 +299,7 @@ static int sock_recv_into(lua_State *L) {
     lua_pushinteger(L, 0); /* as Python: nothing is asked, nothing waited */
     return 1;
   }
-  if (flags == MSG_WAITALL && s->type == SOCK_STREAM && s->h.timeout < 0) {
+  if (wants_all(s, flags)) {
     keep_memory(L, size);
     lua_pushinteger(L, 0);
     return drive_with(L, s, &op_recvall_into, flags);
@@ -271,6 +329,16 @@ static int try_recvfrom_into(lua_State *L, cs_Handle *h, int dontwait) {
 static const cs_Op op_recvfrom_into = {"recvfrom_into",   CS_READ, 0,
                                        try_recvfrom_into, NULL,    0};
 
+static int try_recvfromall_into(lua_State *L, cs_Handle *h, int dontwait) {
+  int n = try_recvall_into(L, h, dontwait);
+  if (n < 0) return n;
+  lua_pushvalue(L, 6);
+  return 2;
+}
+
+static const cs_Op op_recvfromall_into = {"recvfrom_into",      CS_READ, 0,
+                                          try_recvfromall_into, NULL,    0};
+
 /* sock:recvfrom_into(buffer [, size [, flags]]) -> how many bytes came, address
 ** of the sender (nil where the system tells none).  (recvfrom(2)) */
 static int sock_recvfrom_into(lua_State *L) {
@@ -280,6 +348,11 @@ static int sock_recvfrom_into(lua_State *L) {
   check_memory(L, &size);
   flags = cs_optint(L, 4, 0);
   keep_memory(L, size);
+  if (wants_all(s, flags)) {
+    lua_pushinteger(L, 0);
+    lua_pushnil(L);
+    return drive_with(L, s, &op_recvfromall_into, flags);
+  }
   return drive_with(L, s, &op_recvfrom_into, flags);
 }
 

@@ -64,6 +64,17 @@ function helper.descriptors()
   return open, count
 end
 
+--- The flags of an open descriptor and of its open file, as Linux tells them;
+--- nil where it does not.
+function helper.flags(fd)
+  local file <close> = io.open(("/proc/self/fdinfo/%d"):format(fd))
+  return file and tonumber(file:read("a"):match "flags:%s*(%d+)", 8)
+end
+
+--- Two of them, in most Linux machines' numbers.
+helper.O_NONBLOCK = tonumber("4000", 8)
+helper.O_CLOEXEC = tonumber("2000000", 8)
+
 local function snapshot()
   local open, count = helper.descriptors()
   return {open = open, count = count, tasks = live_tasks()}

@@ -10,8 +10,8 @@ local floors = {
   "ground: glue error class constants",
   "values: address buffer cmsg inet option",
   "waiting: loop drive task coroutine",
-  "things: socket transfer sendfile message file item reader writer resolve " ..
-    "connect process",
+  "things: socket descriptor transfer sendfile message file item reader " ..
+    "writer resolve connect process",
   "door: core",
 }
 

@@ -12,8 +12,11 @@ local socket = require "csock.socket"
 
 local csock = {
   buffer = core.buffer,
+  close = core.close,
   CMSG_LEN = core.CMSG_LEN,
   CMSG_SPACE = core.CMSG_SPACE,
+  dup = core.dup,
+  fromfd = core.fromfd,
   getaddrinfo = core.getaddrinfo,
   getdefaulttimeout = core.getdefaulttimeout,
   gethostbyaddr = core.gethostbyaddr,

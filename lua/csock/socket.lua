@@ -1,6 +1,7 @@
 --- socket: the socket class.
--- The operations are C's (csrc/socket.c, csrc/transfer.c); this file makes a
--- class of them and adds what is policy.  No method here only forwards to C.
+-- The operations are C's (csrc/socket.c, csrc/transfer.c and others); this file
+-- makes a class of them and adds what is policy.  No method here only forwards
+-- to C.
 -- Invariant: `socket` is the one class whose instances accept, socketpair and
 -- the constructor make; subclasses make their own through __new.
 
@@ -51,6 +52,25 @@ local body = {
       shown("raddr", self.getpeername, self))
   end,
 }
+
+local Lent = {
+  __close = function(self) if self.fd then core.socket.unlend(self.fd) end end,
+}
+
+--- sock:dup() -> another socket of the same class, with the same timeout, for
+-- the same open file; close-on-exec.  A subclass's __init is called with
+-- family, type, proto and a new descriptor.  (Python's socket.dup)
+function body:dup()
+  local lent <close> = setmetatable({}, Lent)
+  local fd, err = core.socket.lend(self)
+  if not fd then return nil, err end
+  lent.fd = fd
+  local sock = self.__class(self.family, self.type, self.proto, fd)
+  sock:settimeout(self:gettimeout())
+  core.socket.resemble(sock, self)
+  return sock
+end
+
 for name, method in pairs(core.socket.methods) do body[name] = method end
 for name, get in pairs(core.socket.getters) do
   body[name] = class.property(get, core.socket.setters[name])
@@ -59,4 +79,4 @@ end
 local socket = class("socket", body)
 core.socket.plain(class.metatable(socket))
 
-return {socket = socket}
+return {socket = socket, SocketType = socket}
