@@ -1,11 +1,13 @@
 --- socket: the socket class.
 -- The operations are C's (csrc/socket.c, csrc/transfer.c); this file makes a
 -- class of them and adds what is policy.  No method here only forwards to C.
--- Invariant: `socket` is the one class whose instances accept, socketpair and
--- the constructor make; subclasses make their own through __new.
+-- Invariant: `socket` is the one class whose instances accept and socketpair
+-- make (csock.safe has another for its own); subclasses make their own through
+-- __new.
 
 local class = require "csock.class"
 local core = require "csock.core"
+local insist = require "csock.insist"
 require "csock.file" -- what makefile makes
 
 local constants = core.constants
@@ -36,7 +38,7 @@ local body = {
   __native = {
     tag = core.socket.tag,
     gc = core.socket.collect,
-    close = function(self) self:close() end,
+    close = function(self) insist(self:close()) end,
   },
   __new = function(cls) return core.socket.new(class.metatable(cls)) end,
   __str = function(self)
