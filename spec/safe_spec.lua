@@ -793,6 +793,30 @@ describe("servers beside csock.safe", function()
     assert.are.equal(csock.socket, request_class)
     assert.are.equal("ETIMEDOUT", err.code)
   end)
+
+  -- The error that a server with such a socket finds when it takes a request.
+  local function accept_error(Server, sock)
+    local found
+    local Seeing = class("Seeing", Server, {
+      accept_error = function(_, err) found = err end,
+    })
+    local server <close> = Seeing({"127.0.0.1", 0}, {handle = error}, false)
+    server.socket:close()
+    server.socket = sock
+    server:handle_request()
+    return found
+  end
+
+  it("see the failures of a socket that is safe", function()
+    local err = accept_error(socketserver.TCPServer, safe.socket())
+    assert.are.same({"EINVAL", "accept"}, {err.code, err.op})
+    local sock = safe.socket(csock.AF_INET, csock.SOCK_DGRAM)
+    sock:connect(NOWHERE)
+    sock:send "x"
+    err = accept_error(socketserver.UDPServer, sock)
+    assert.are.same({"ECONNREFUSED", "recvfrom"}, {err.code, err.op})
+    raised(accept_error, socketserver.TCPServer, closed(safe))
+  end)
 end)
 
 describe("core.safely", function()
