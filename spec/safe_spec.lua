@@ -113,7 +113,6 @@ local refusals = {
   if_nametoindex = function(m) return m.if_nametoindex "nosuch" end,
   inet_aton = function(m) return m.inet_aton "nosuch" end,
   inet_ntoa = function(m) return m.inet_ntoa "123" end,
-  inet_ntop = function(m) return m.inet_ntop(9999, "1234") end,
   inet_pton = function(m) return m.inet_pton(csock.AF_INET, "nosuch") end,
   recv_fds = function(m) return m.recv_fds(closed(m), 1, 1) end,
   send_fds = function(m) return m.send_fds(closed(m), {"x"}, {0}) end,
@@ -126,8 +125,8 @@ local refusals = {
 local unprovoked = {
   CMSG_LEN = true, CMSG_SPACE = true, buffer = true, getdefaulttimeout = true,
   getfqdn = true, gethostname = true, has_dualstack_ipv6 = true, htonl = true,
-  htons = true, if_nameindex = true, ntohl = true, ntohs = true,
-  setdefaulttimeout = true,
+  htons = true, if_nameindex = true, inet_ntop = true, ntohl = true,
+  ntohs = true, setdefaulttimeout = true,
 }
 
 -- The same class or function in both, whatever it is called with.
@@ -435,7 +434,7 @@ describe("csock.safe.socket", function()
     assert.are.equal(safe.socket, class.type(sock))
     local loud <close> = csock.socket()
     assert.is_false(csock.isinstance(loud, safe.socket))
-    assert.matches("^<csock.socket fd=%d+, family=AF_INET", tostring(sock))
+    assert.matches("^<csock.socket fd=%d+, ", tostring(sock))
   end)
 
   it("returns that there is no descriptor to be had", function()
