@@ -534,9 +534,14 @@ static int maker_call(lua_State *L) {
   return maker_made(L, LUA_OK, 0);
 }
 
+/* The instance is at 1, and behind it what __init has returned: that of a
+   native class may refuse, with nil and an error. */
 static int builder_made(lua_State *L, int status, lua_KContext k) {
   (void)status;
   (void)k;
+  if (lua_isnil(L, 2) && !lua_isnoneornil(L, 3) &&
+      lua_type(L, 1) == LUA_TUSERDATA)
+    return 2;
   become(L, MT_READY);
   lua_settop(L, 1);
   return 1;
@@ -553,16 +558,19 @@ static int builder_new(lua_State *L, int status, lua_KContext k) {
   lua_replace(L, 1); /* the instance stands where the class stood */
   become(L, MT_MAKING);
   lua_getmetatable(L, 1);
-  if (lua_rawgeti(L, -1, MT_INIT) == LUA_TNIL)
+  if (lua_rawgeti(L, -1, MT_INIT) == LUA_TNIL) {
+    lua_settop(L, 1);
     return builder_made(L, LUA_OK, 0);
+  }
   lua_remove(L, -2);
   lua_pushvalue(L, 1);
   lua_rotate(L, 2, 2); /* instance, __init, instance, arguments */
-  lua_callk(L, n, 0, 0, builder_made);
+  lua_callk(L, n, 2, 0, builder_made);
   return builder_made(L, LUA_OK, 0);
 }
 
-/* cls(...) -> whatever __new answers, after __init if it is an instance. */
+/* cls(...) -> whatever __new answers, after __init if it is an instance; nil
+   and an error where the __init of a native class answers with that. */
 static int builder_call(lua_State *L) {
   int i, n = lua_gettop(L);
   luaL_checkany(L, 1);

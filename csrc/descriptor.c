@@ -104,7 +104,7 @@ static int make(cs_Socket *s, int family, int type, int proto) {
   return 0;
 }
 
-/* socket:__init([family [, type [, proto [, fileno]]]]): family AF_INET, type
+/* socket:__init([family [, type [, proto [, fileno]]]]) -> true: family AF_INET, type
 ** SOCK_STREAM (with SOCK_NONBLOCK the timeout is 0), proto 0; or an existing
 ** descriptor, which tells the three itself where they are nil or -1.
 ** (socket(2)) */
@@ -124,7 +124,9 @@ static int sock_init(lua_State *L) {
     if (fd < 0) return bad_arg(L, 5, "negative file descriptor");
     err = adopt(s, fd, family, type, proto);
   }
-  return err != 0 ? cs_fail(L, s->h.safe, -err, "socket", 0) : 0;
+  if (err != 0) return cs_fail(L, s->h.safe, -err, "socket", 0);
+  lua_pushboolean(L, 1);
+  return 1;
 }
 
 /*
@@ -168,14 +170,6 @@ static int sock_unlend(lua_State *L) {
   if (loop->lent != fd + 1) return 0;
   loop->lent = 0;
   cs_closefd(fd);
-  return 0;
-}
-
-/* resemble(sock, other): report failures as the other does. */
-static int sock_resemble(lua_State *L) {
-  cs_Socket *s = cs_tosocket(L);
-  lua_remove(L, 1);
-  s->h.safe = cs_tosocket(L)->h.safe;
   return 0;
 }
 
@@ -233,7 +227,7 @@ static int core_dup(lua_State *L) {
 static int core_fromfd(lua_State *L) {
   int given = check_fd(L, 1), family = cs_optint(L, 2, UNKNOWN);
   int type = cs_optint(L, 3, UNKNOWN), proto = cs_optint(L, 4, 0), fd, err;
-  cs_Socket *s = cs_pushsocket(L, cs_loop(L));
+  cs_Socket *s = cs_pushsocket(L, cs_loop(L), cs_issafe(L, 0));
   fd = cs_dup(given);
   if (fd < 0) return cs_fail(L, 0, -fd, "fromfd", 0);
   err = adopt(s, fd, family, type, proto);
@@ -263,7 +257,6 @@ static const luaL_Reg setters[] = {
 
 static const luaL_Reg socket_funcs[] = {
     {"lend", sock_lend},
-    {"resemble", sock_resemble},
     {"unlend", sock_unlend},
     {NULL, NULL},
 };
@@ -275,19 +268,20 @@ static const luaL_Reg core_funcs[] = {
     {NULL, NULL},
 };
 
-static void add(lua_State *L, const char *table, const luaL_Reg *funcs) {
+static void add(lua_State *L, const char *table, const luaL_Reg *funcs,
+                void (*setfuncs)(lua_State *L, const luaL_Reg *funcs)) {
   lua_getfield(L, -1, table);
-  cs_setfuncs(L, funcs);
+  setfuncs(L, funcs);
   lua_pop(L, 1);
 }
 
 /* Adds its functions to core, and its methods to core.socket. */
 void cs_open_descriptor(lua_State *L) {
   cs_setfuncs(L, core_funcs);
-  add(L, "socket", socket_funcs);
+  add(L, "socket", socket_funcs, cs_setfuncs);
   lua_getfield(L, -1, "socket");
-  add(L, "methods", methods);
-  add(L, "getters", getters);
-  add(L, "setters", setters);
+  add(L, "methods", methods, cs_setfuncs);
+  add(L, "getters", getters, cs_setraising);
+  add(L, "setters", setters, cs_setraising);
   lua_pop(L, 1);
 }

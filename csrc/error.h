@@ -21,6 +21,7 @@ int cs_failabout(lua_State *L, int safe, const char *what, const char *op,
                  int addr);
 int cs_failname(lua_State *L, int safe, int code, const char *op, int addr);
 int cs_failhost(lua_State *L, int safe, int code, const char *op, int addr);
+int cs_issafe(lua_State *L, int otherwise);
 int cs_iscancel(lua_State *L);
 int cs_misuse(lua_State *L, const char *format, ...);
 int cs_argerror(lua_State *L, int arg, const char *what);

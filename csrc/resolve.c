@@ -184,7 +184,7 @@ int cs_drivenamed(lua_State *L, cs_Handle *h, const cs_Op *op,
   Lookup *l = lua_touserdata(L, op->address);
   prepare(l, op->name, timeout);
   l->op.failed = op->failed;
-  l->h.safe = h->safe;
+  l->h.safe = (unsigned char)cs_issafe(L, h->safe);
   l->timeout = timeout;
   l->deadline = cs_deadline(l->h.timeout);
   l->top = lua_gettop(L);

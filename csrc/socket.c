@@ -47,21 +47,22 @@ static int result(lua_State *L, cs_Socket *s, int n, const char *op, int addr) {
 
 /* Push a new socket, closed, with the metatable on top of the stack, which it
 ** replaces. */
-static cs_Socket *push_closed(lua_State *L, cs_Loop *loop) {
+static cs_Socket *push_closed(lua_State *L, cs_Loop *loop, int safe) {
   cs_Socket *s = lua_newuserdatauv(L, sizeof *s, 1);
   memset(s, 0, sizeof *s);
   cs_opensource(&s->h.source, -1);
   s->h.loop = loop;
   s->h.timeout = loop->default_timeout;
+  s->h.safe = (unsigned char)safe;
   lua_insert(L, -2);
   lua_setmetatable(L, -2);
   return s;
 }
 
-/* Push a new socket of the class itself, closed. */
-cs_Socket *cs_pushsocket(lua_State *L, cs_Loop *loop) {
-  lua_getiuservalue(L, lua_upvalueindex(1), CS_SOCKETMETA);
-  return push_closed(L, loop);
+/* Push a new socket of the class itself, csock's or csock.safe's, closed. */
+cs_Socket *cs_pushsocket(lua_State *L, cs_Loop *loop, int safe) {
+  lua_getiuservalue(L, lua_upvalueindex(1), safe ? CS_SAFEMETA : CS_SOCKETMETA);
+  return push_closed(L, loop, safe);
 }
 
 /* Give a closed socket its descriptor, whose O_NONBLOCK is 'nonblock'. */
@@ -71,20 +72,23 @@ void cs_opensocket(cs_Socket *s, int fd, int nonblock) {
   s->closed = 0;
 }
 
-/* new(metatable) -> a closed socket of that class. */
+/* new(metatable [, safe]) -> a closed socket of that class. */
 static int socket_new(lua_State *L) {
+  int safe = lua_toboolean(L, 2);
   luaL_checktype(L, 1, LUA_TTABLE);
   lua_settop(L, 1);
-  push_closed(L, cs_loop(L));
+  push_closed(L, cs_loop(L), safe);
   return 1;
 }
 
-/* plain(metatable): what accept and socketpair make from now on. */
+/* plain(metatable [, safe]): what accept and socketpair make from now on. */
 static int socket_plain(lua_State *L) {
+  cs_Loop *loop = cs_loop(L);
+  int safe = lua_toboolean(L, 2);
   luaL_checktype(L, 1, LUA_TTABLE);
   lua_settop(L, 1);
-  cs_loop(L)->socketmeta = lua_topointer(L, 1);
-  lua_setiuservalue(L, lua_upvalueindex(1), CS_SOCKETMETA);
+  *(safe ? &loop->safemeta : &loop->socketmeta) = lua_topointer(L, 1);
+  lua_setiuservalue(L, lua_upvalueindex(1), safe ? CS_SAFEMETA : CS_SOCKETMETA);
   return 0;
 }
 
@@ -148,10 +152,10 @@ static int socket_pair(lua_State *L) {
   cs_Loop *loop = cs_loop(L);
   int family = cs_optint(L, 1, AF_UNIX), type = cs_optint(L, 2, SOCK_STREAM);
   int proto = cs_optint(L, 3, 0), nonblock = loop->default_timeout >= 0;
-  int fds[2];
+  int fds[2], safe = cs_issafe(L, 0);
   cs_Socket *pair[2];
-  pair[0] = cs_pushsocket(L, loop);
-  pair[1] = cs_pushsocket(L, loop);
+  pair[0] = cs_pushsocket(L, loop, safe);
+  pair[1] = cs_pushsocket(L, loop, safe);
   if (type & SOCK_NONBLOCK) {
     pair[0]->h.timeout = pair[1]->h.timeout = 0;
     nonblock = 1;
@@ -236,7 +240,7 @@ static int try_accept(lua_State *L, cs_Handle *h, int dontwait) {
   int nonblock = h->loop->default_timeout >= 0, fd;
   cs_Address a;
   (void)dontwait;
-  if (new == NULL) new = cs_pushsocket(L, h->loop);
+  if (new == NULL) new = cs_pushsocket(L, h->loop, h->safe);
   a.len = sizeof a.u;
   fd = accept4(h->source.fd, &a.u.any, &a.len,
                SOCK_CLOEXEC | (nonblock ? SOCK_NONBLOCK : 0));
@@ -245,7 +249,6 @@ static int try_accept(lua_State *L, cs_Handle *h, int dontwait) {
   new->family = s->family;
   new->type = s->type;
   new->proto = s->proto;
-  new->h.safe = h->safe;
   cs_pushaddress(L, &a);
   return 2;
 }
@@ -494,9 +497,10 @@ static const luaL_Reg core_funcs[] = {
     {NULL, NULL},
 };
 
-static void set_table(lua_State *L, const char *name, const luaL_Reg *funcs) {
+static void set_table(lua_State *L, const char *name, const luaL_Reg *funcs,
+                      void (*setfuncs)(lua_State *L, const luaL_Reg *funcs)) {
   lua_newtable(L);
-  cs_setfuncs(L, funcs);
+  setfuncs(L, funcs);
   lua_setfield(L, -2, name);
 }
 
@@ -521,9 +525,9 @@ void cs_open_socket(lua_State *L) {
   cs_setfuncs(L, socket_funcs);
   lua_pushlightuserdata(L, (void *)&native);
   lua_setfield(L, -2, "tag");
-  set_table(L, "methods", sock_methods);
-  set_table(L, "getters", sock_getters);
-  set_table(L, "setters", sock_setters);
+  set_table(L, "methods", sock_methods, cs_setfuncs);
+  set_table(L, "getters", sock_getters, cs_setraising);
+  set_table(L, "setters", sock_setters, cs_setraising);
   set_options(L, "getters", sock_getoption, 0);
   set_options(L, "setters", sock_setoption, 1);
   lua_setfield(L, -2, "socket");

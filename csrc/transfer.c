@@ -530,7 +530,7 @@ static const luaL_Reg transfer_funcs[] = {
 /* Adds its methods to core.socket. */
 void cs_open_transfer(lua_State *L) {
   lua_getfield(L, -1, "socket");
-  cs_setfuncs(L, transfer_funcs);
+  cs_setraising(L, transfer_funcs);
   lua_getfield(L, -1, "methods");
   cs_setfuncs(L, transfer_methods);
   lua_pop(L, 2);

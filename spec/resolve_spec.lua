@@ -766,10 +766,42 @@ describe("a slow resolver", function()
   for name in pairs(operations) do names[#names + 1] = name end
   table.sort(names)
 
+  -- The text of a function with this operation.
+  local function body(name)
+    return "function() " .. operations[name]:gsub("^(csock%.socket%b()):",
+      "local sock <close> = %1 return sock:"):gsub("^csock", "return %0") ..
+      " end\n"
+  end
+
+  it("makes csock.safe return that time is up", function()
+    local texts = {"local csock = csock.safe\nlocal operations = {}\n"}
+    for _, name in ipairs(names) do
+      texts[#texts + 1] = ("operations.%s = %s"):format(name, body(name))
+    end
+    run(table.concat(texts) .. [[
+      local function once()
+        for name, operation in pairs(operations) do
+          local result, err = operation()
+          assert(result == nil and csock.isinstance(err, csock.timeout), name)
+          assert(err.errno == csock.ETIMEDOUT and err.op, name)
+        end
+      end
+      local function limited()
+        for _, operation in pairs(operations) do
+          raises(csock.timeout, loop.timeout, 0.005, operation)
+        end
+      end
+      csock.setdefaulttimeout(0.005)
+      once()
+      loop.run(once)
+      csock.setdefaulttimeout(nil)
+      limited()
+      loop.run(limited)
+      leave()]])
+  end)
+
   for _, name in ipairs(names) do
-    local define = "local function operation() " ..
-      operations[name]:gsub("^(csock%.socket%b()):",
-        "local sock <close> = %1 sock:") .. " end\n"
+    local define = "local operation = " .. body(name)
 
     it("does not hold up " .. name .. " beyond the timeout", function()
       run(define .. [[

@@ -19,6 +19,8 @@
 --               gc = finalizer, close = the same for <close>, if another}
 -- and its other members are methods and properties like any class's: C
 -- functions, property(cget, cset), called with (self) and (self, value).
+-- If its __init, or that of a sub-class, returns nil and an error, then so does
+-- the call of the class.
 -- Every sub-class is native too. The finalizers must bear a second call.
 
 local core = require "csock.core".class

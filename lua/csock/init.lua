@@ -7,6 +7,7 @@ local connect = require "csock.connect"
 local core = require "csock.core"
 local errors = require "csock.errors"
 local file = require "csock.file"
+local insist = require "csock.insist"
 local resolve = require "csock.resolve"
 local socket = require "csock.socket"
 
@@ -51,11 +52,12 @@ for name, value in pairs(core.constants) do csock[name] = value end
 for name, value in pairs(errors) do csock[name] = value end
 for name, value in pairs(file) do csock[name] = value end
 for name, value in pairs(socket) do csock[name] = value end
-for name, value in pairs(connect) do csock[name] = value end
-for name, value in pairs(resolve) do csock[name] = value end
+for name, value in pairs(connect(csock, insist)) do csock[name] = value end
+for name, value in pairs(resolve(insist)) do csock[name] = value end
 
 local submodules = {
-  class = true, coroutine = true, loop = true, socketserver = true,
+  class = true, coroutine = true, loop = true, safe = true,
+  socketserver = true,
 }
 
 return setmetatable(csock, {

@@ -2,11 +2,13 @@
 -- The operations are C's (csrc/socket.c, csrc/transfer.c and others); this file
 -- makes a class of them and adds what is policy.  No method here only forwards
 -- to C.
--- Invariant: `socket` is the one class whose instances accept, socketpair and
--- the constructor make; subclasses make their own through __new.
+-- Invariant: `socket` is the one class whose instances accept and socketpair
+-- make (csock.safe has another for its own); subclasses make their own through
+-- __new.
 
 local class = require "csock.class"
 local core = require "csock.core"
+local insist = require "csock.insist"
 require "csock.file" -- what makefile makes
 
 local constants = core.constants
@@ -37,7 +39,7 @@ local body = {
   __native = {
     tag = core.socket.tag,
     gc = core.socket.collect,
-    close = function(self) self:close() end,
+    close = function(self) insist(self:close()) end,
   },
   __new = function(cls) return core.socket.new(class.metatable(cls)) end,
   __str = function(self)
@@ -65,9 +67,9 @@ function body:dup()
   local fd, err = core.socket.lend(self)
   if not fd then return nil, err end
   lent.fd = fd
-  local sock = self.__class(self.family, self.type, self.proto, fd)
+  local sock, refusal = self.__class(self.family, self.type, self.proto, fd)
+  if not sock then return nil, refusal end
   sock:settimeout(self:gettimeout())
-  core.socket.resemble(sock, self)
   return sock
 end
 
