@@ -151,6 +151,22 @@ function helper.tmpdir()
   return name
 end
 
+local unavailable = {
+  EAFNOSUPPORT = true, EPROTONOSUPPORT = true, ESOCKTNOSUPPORT = true,
+  EPERM = true, EACCES = true,
+}
+
+--- A socket of a family (by its name) that not every system has, or lets
+--- everybody have; without it the test is pending, with the system's reason.
+function helper.socket(family, ...)
+  local csock = require "csock"
+  if not csock[family] then return busted.pending("no " .. family) end
+  local ok, sock = pcall(csock.socket, csock[family], ...)
+  if ok then return sock end
+  if not unavailable[sock.code] then error(sock, 0) end
+  return busted.pending(family .. ": " .. sock.strerror)
+end
+
 local Process = {}
 Process.__index = Process
 
