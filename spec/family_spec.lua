@@ -316,7 +316,7 @@ describe("an interface that is not there", function()
 
   it("fails every operation that takes an address", function()
     if not csock.AF_PACKET then pending "no AF_PACKET here" end
-    local sock <close> = helper.socket("AF_PACKET", csock.SOCK_DGRAM)
+    local sock = helper.socket("AF_PACKET", csock.SOCK_DGRAM)
     local there = {"nosuchif", 3}
     for _, call in ipairs {
       function() sock:bind(there) end,

@@ -65,7 +65,7 @@ end
 
 describe("a raw socket", function()
   everywhere("has an ICMP echo answered", function()
-    local sock <close> = raw("AF_INET", csock.IPPROTO_ICMP)
+    local sock = raw("AF_INET", csock.IPPROTO_ICMP)
     local id, seq = math.random(0, 0xffff), math.random(0, 0xffff)
     local payload = random_bytes(math.random(0, 1001))
     local function message(kind, sum)
@@ -86,7 +86,7 @@ describe("a raw socket", function()
   end)
 
   everywhere("has an ICMPv6 echo answered", function()
-    local sock <close> = raw("AF_INET6", csock.IPPROTO_ICMPV6)
+    local sock = raw("AF_INET6", csock.IPPROTO_ICMPV6)
     local id, seq = math.random(0, 0xffff), math.random(0, 0xffff)
     local payload = random_bytes(math.random(0, 1001))
     local function message(kind, sum)
@@ -107,7 +107,7 @@ describe("a raw socket", function()
   end)
 
   everywhere("makes UDP datagrams by hand", function()
-    local sock <close> = raw("AF_INET", csock.IPPROTO_UDP)
+    local sock = raw("AF_INET", csock.IPPROTO_UDP)
     local udp, port = receiver()
     local _udp <close> = udp
     local payload = random_bytes(100)
@@ -119,7 +119,7 @@ describe("a raw socket", function()
   end)
 
   everywhere("sees the headers of UDP datagrams", function()
-    local sock <close> = raw("AF_INET", csock.IPPROTO_UDP)
+    local sock = raw("AF_INET", csock.IPPROTO_UDP)
     local udp, port = receiver()
     local _udp <close> = udp
     local payload = random_bytes(99)
@@ -132,7 +132,7 @@ describe("a raw socket", function()
   end)
 
   everywhere("makes IP headers by hand, with IP_HDRINCL", function()
-    local sock <close> = raw("AF_INET", csock.IPPROTO_RAW)
+    local sock = raw("AF_INET", csock.IPPROTO_RAW)
     sock:setsockopt(csock.IPPROTO_IP, csock.IP_HDRINCL, 1)
     local udp, port = receiver()
     local _udp <close> = udp
@@ -147,7 +147,7 @@ describe("a raw socket", function()
   end)
 
   it("has its protocol for a port, as Python's", function()
-    local sock <close> = raw("AF_INET", csock.IPPROTO_ICMP)
+    local sock = raw("AF_INET", csock.IPPROTO_ICMP)
     sock:bind {"127.0.0.1", 0}
     assert.are.same({"127.0.0.1", csock.IPPROTO_ICMP},
       {table.unpack(sock:getsockname())})
@@ -172,8 +172,8 @@ end
 
 describe("a packet socket", function()
   everywhere("moves whole frames", function()
-    local one <close> = on_loopback(SOCK_RAW)
-    local two <close> = on_loopback(SOCK_RAW)
+    local one = on_loopback(SOCK_RAW)
+    local two = on_loopback(SOCK_RAW)
     local payload = random_bytes(math.random(46, 1500))
     local frame = none .. none .. string.pack(">I2", ETHERTYPE) .. payload
     assert.are.equal(#frame, one:send(frame))
@@ -189,9 +189,9 @@ describe("a packet socket", function()
   end)
 
   everywhere("has the system make the header of datagrams", function()
-    local one <close> = helper.socket("AF_PACKET", SOCK_DGRAM)
-    local two <close> = on_loopback(SOCK_DGRAM)
-    local whole <close> = on_loopback(SOCK_RAW)
+    local one = helper.socket("AF_PACKET", SOCK_DGRAM)
+    local two = on_loopback(SOCK_DGRAM)
+    local whole = on_loopback(SOCK_RAW)
     local payload = random_bytes(math.random(46, 1500))
     local target = {"lo", ETHERTYPE, 0, 0, "\2\3\4\5\6\7"}
     assert.are.equal(#payload, one:sendto(payload, target))
@@ -205,8 +205,8 @@ describe("a packet socket", function()
   end)
 
   everywhere("answers to the address it was given", function()
-    local one <close> = on_loopback(SOCK_DGRAM)
-    local two <close> = on_loopback(SOCK_DGRAM)
+    local one = on_loopback(SOCK_DGRAM)
+    local two = on_loopback(SOCK_DGRAM)
     local ping, pong = random_bytes(50), random_bytes(50)
     one:sendto(ping, {"lo", ETHERTYPE, 0, 0, none})
     local _, address = receive(two, function(data) return data == ping end)
@@ -223,11 +223,11 @@ describe("a packet socket", function()
   end)
 
   it("tells its address, which it takes back", function()
-    local sock <close> = on_loopback(SOCK_RAW)
+    local sock = on_loopback(SOCK_RAW)
     local address = sock:getsockname()
     assert.are.same({"lo", ETHERTYPE, 0, LOOPBACK, none},
       {table.unpack(address)})
-    local other <close> = helper.socket("AF_PACKET", SOCK_RAW)
+    local other = helper.socket("AF_PACKET", SOCK_RAW)
     assert.are.same({"", 0, 0, 0, ""}, {table.unpack(other:getsockname())})
     other:bind(address)
     assert.are.equal(address, other:getsockname())
@@ -235,7 +235,7 @@ describe("a packet socket", function()
   end)
 
   it("joins and leaves groups by bytes", function()
-    local sock <close> = on_loopback(SOCK_RAW)
+    local sock = on_loopback(SOCK_RAW)
     local group = "\3\x02\x5e" .. random_bytes(3)
     local shown = group:gsub(".", function(c)
       return ("%02x"):format(c:byte())
@@ -300,13 +300,13 @@ end
 
 describe("a netlink socket", function()
   it("gets a name from the system", function()
-    local sock <close> = raw("AF_NETLINK", csock.NETLINK_ROUTE)
+    local sock = raw("AF_NETLINK", csock.NETLINK_ROUTE)
     assert.are.same({0, 0}, {table.unpack(sock:getsockname())})
     sock:bind {0, 0}
     local address = sock:getsockname()
     assert.is_true(address.pid ~= 0)
     assert.are.same({address.pid, 0}, {table.unpack(address)})
-    local other <close> = raw("AF_NETLINK", csock.NETLINK_ROUTE)
+    local other = raw("AF_NETLINK", csock.NETLINK_ROUTE)
     local ok, err = pcall(other.bind, other, address)
     assert.is_false(ok)
     assert.are.equal("EADDRINUSE", err.code)
@@ -314,13 +314,13 @@ describe("a netlink socket", function()
   end)
 
   it("has the groups it is bound to", function()
-    local sock <close> = raw("AF_NETLINK", csock.NETLINK_ROUTE)
+    local sock = raw("AF_NETLINK", csock.NETLINK_ROUTE)
     sock:bind {0, 1 | 0x40}
     assert.are.equal(0x41, sock:getsockname().groups)
   end)
 
   everywhere("dumps the links", function()
-    local sock <close> = netlink()
+    local sock = netlink()
     local found = {}
     for _, body in ipairs(dump(sock, RTM_GETLINK, RTM_NEWLINK, 0)) do
       local _, _, index = string.unpack("=BxI2i4", body)
@@ -342,7 +342,7 @@ describe("a netlink socket", function()
   end)
 
   everywhere("dumps the routes", function()
-    local sock <close> = netlink()
+    local sock = netlink()
     local found = {}
     for _, body in ipairs(dump(sock, RTM_GETROUTE, RTM_NEWROUTE, AF_INET)) do
       local length, main, kind = string.unpack("xBxxBxxB", body)
@@ -375,7 +375,7 @@ describe("a netlink socket", function()
 
   it("lets a task wait for the answer", function()
     loop.run(function()
-      local sock <close> = netlink()
+      local sock = netlink()
       local task = loop.spawn(function() return sock:recvfrom(65536) end)
       loop.sleep(0)
       assert.are.equal("waiting", task:status())
@@ -404,7 +404,7 @@ describe("a VSOCK socket", function()
   end
 
   it("gets a port from the system", function()
-    local sock <close> = helper.socket("AF_VSOCK", csock.SOCK_STREAM)
+    local sock = helper.socket("AF_VSOCK", csock.SOCK_STREAM)
     local any = csock.VMADDR_CID_ANY
     assert.are.same({any, csock.VMADDR_PORT_ANY},
       {table.unpack(sock:getsockname())})
@@ -412,15 +412,15 @@ describe("a VSOCK socket", function()
     local address = sock:getsockname()
     assert.are.equal(any, address.cid)
     assert.are_not.equal(csock.VMADDR_PORT_ANY, address.port)
-    local other <close> = helper.socket("AF_VSOCK", csock.SOCK_STREAM)
+    local other = helper.socket("AF_VSOCK", csock.SOCK_STREAM)
     local ok, err = pcall(other.bind, other, address)
     assert.is_false(ok)
     assert.are.equal("EADDRINUSE", err.code)
   end)
 
   everywhere("moves a stream on the machine", function()
-    local server <close> = listener()
-    local client <close> = helper.socket("AF_VSOCK", csock.SOCK_STREAM)
+    local server = listener()
+    local client = helper.socket("AF_VSOCK", csock.SOCK_STREAM)
     client.timeout = 5
     client:connect(server:getsockname())
     local conn <close>, peer = server:accept()
@@ -439,9 +439,9 @@ end)
 
 describe("a UDP-Lite socket", function()
   everywhere("has a part of a datagram unprotected", function()
-    local one <close> = helper.socket("AF_INET", SOCK_DGRAM,
+    local one = helper.socket("AF_INET", SOCK_DGRAM,
       csock.IPPROTO_UDPLITE or -1)
-    local two <close> = helper.socket("AF_INET", SOCK_DGRAM,
+    local two = helper.socket("AF_INET", SOCK_DGRAM,
       csock.IPPROTO_UDPLITE or -1)
     one:setsockopt(csock.IPPROTO_UDPLITE, csock.UDPLITE_SEND_CSCOV, 8)
     two:setsockopt(csock.IPPROTO_UDPLITE, csock.UDPLITE_RECV_CSCOV, 8)
@@ -461,7 +461,7 @@ describe("a UDP-Lite socket", function()
 end)
 
 it("IPv6 raw sockets have {host, port, flowinfo, scope_id}", function()
-  local sock <close> = raw("AF_INET6", csock.IPPROTO_ICMPV6)
+  local sock = raw("AF_INET6", csock.IPPROTO_ICMPV6)
   assert.are.equal(AF_INET6, sock.family)
   assert.are.same({"::", csock.IPPROTO_ICMPV6, 0, 0},
     {table.unpack(sock:getsockname())})
