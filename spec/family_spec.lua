@@ -310,8 +310,19 @@ describe("an interface that is not there", function()
         assert.is_false(ok)
         assert.is_true(csock.isinstance(err, csock.error), tostring(err))
         assert.are.equal("ENODEV", err.code)
+        local shown = table.concat(form[2], ":", 1, math.min(2, #form[2]))
+        assert.is_truthy(tostring(err):find("pack " .. shown .. ": ", 1, true))
       end
     end
+  end)
+
+  it("is not looked for in getnameinfo", function()
+    if not csock.AF_NETLINK then pending "no AF_NETLINK here" end
+    local ok, err = pcall(csock.getnameinfo,
+      unpack(pack(csock.AF_NETLINK, {0, 0})), 0)
+    assert.is_false(ok)
+    assert.is_true(csock.isinstance(err, csock.gaierror), tostring(err))
+    assert.are.equal("EAI_FAMILY", err.code)
   end)
 
   it("fails every operation that takes an address", function()
