@@ -42,7 +42,7 @@ local random_bytes = function(n)
   return table.concat(bytes)
 end
 
--- Turns one message round; prints its own address, and the sender's.
+-- Turns three messages round; prints its own address, then each sender's.
 local turn = [[
 import socket, sys
 
@@ -55,12 +55,13 @@ with socket.socket(getattr(socket, family), getattr(socket, kind),
                    int(proto)) as s:
     s.bind(eval(sys.argv[6]))
     show(s.getsockname())
-    data = b""
-    while not data.startswith(token):
-        data, address = s.recvfrom(65536)
-        head, data = data[:skip], data[skip:]
-    show(address)
-    s.sendto((b"" if family == "AF_INET" else head) + data[::-1], address)
+    for _ in range(3):
+        data = b""
+        while not data.startswith(token):
+            data, address = s.recvfrom(65536)
+            head, data = data[:skip], data[skip:]
+        show(address)
+        s.sendto((b"" if family == "AF_INET" else head) + data[::-1], address)
 ]]
 
 -- Has messages go there and come back.  case: family, kind, proto, bind (an
@@ -71,21 +72,21 @@ local function exchange(case, check)
   local sock = helper.socket(case.family, csock[case.kind], case.proto)
   sock.timeout = 10
   sock:bind(case.bind)
+  local token = random_bytes(16)        -- others may use the family as well
+  local process = python(turn, case.family, case.kind, case.proto, case.skip,
+    hex(token), case.literal)
+  local own = process:read "l"
+  assert.is_truthy(own, "Python did not start")
   for _, size in ipairs {0, 1, math.random(2, 1400)} do
-    local token = random_bytes(16)
     local data = token .. random_bytes(size)
-    local process = python(turn, case.family, case.kind, case.proto,
-      case.skip, hex(token), case.literal)
-    local own = process:read "l"
-    assert.is_truthy(own, "Python did not start")
     sock:sendto((case.head or "") .. data, case.target(own))
     local answer, address
     repeat
       answer, address = sock:recvfrom(65536)
     until answer:sub(case.skip + 1) == data:reverse()
     check(process:read "l", own, shown(address), shown(sock:getsockname()))
-    assert.is_true(process:wait())
   end
+  assert.is_true(process:wait())
 end
 
 describe("with Python", function()
@@ -98,6 +99,37 @@ describe("with Python", function()
       assert.are.equal("127.0.0.1 253", own)
       assert.are.equal("127.0.0.1 0", seen)
       assert.are.equal(seen, address)
+    end)
+  end)
+
+  everywhere("raw IPv6 is exchanged", function()
+    local ok = pcall(function()
+      local sock <close> = csock.socket(csock.AF_INET6)
+      sock:bind {"::1", 0}
+    end)
+    if not ok then pending "no IPv6 here" end
+    exchange({
+      family = "AF_INET6", kind = "SOCK_RAW", proto = 253,
+      bind = {"::1", 0}, literal = "('::1', 0)", skip = 0,
+      target = function() return {"::1", 0} end,
+    }, function(seen, own, address, mine)
+      assert.are.equal(mine, own)
+      assert.are.equal("::1 0 0 0", seen)
+      assert.are.equal(seen, address)
+    end)
+  end)
+
+  everywhere("UDP-Lite is exchanged", function()
+    exchange({
+      family = "AF_INET", kind = "SOCK_DGRAM",
+      proto = csock.IPPROTO_UDPLITE or -1,
+      bind = {"127.0.0.1", 0}, literal = "('127.0.0.1', 0)", skip = 0,
+      target = function(own)
+        return {"127.0.0.1", math.tointeger(own:match " (%d+)")}
+      end,
+    }, function(seen, own, address, mine)
+      assert.are.equal(mine, seen)
+      assert.are.equal(own, address)
     end)
   end)
 
