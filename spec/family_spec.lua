@@ -354,6 +354,69 @@ describe("an interface that is not there", function()
   end)
 end)
 
+-- A socket that counts as one of the family, whatever its descriptor is: what
+-- it is called with is looked at before the system sees it.
+local function disguised(family, proto)
+  local a, b = csock.socketpair(csock.AF_UNIX, csock.SOCK_DGRAM)
+  b:close()
+  return csock.socket(family, csock.SOCK_DGRAM, proto, a:detach())
+end
+
+describe("a socket of a family without a kernel", function()
+  it("checks and packs addresses", function()
+    for _, form in ipairs(forms) do
+      local family, proto = csock[form[1]], csock[form.proto] or 0
+      if family then
+        local sock <close> = disguised(family, proto)
+        misused("#1 to 'bind'", function() sock:bind {} end)
+        misused("#2 to 'sendto'", function() sock:sendto("x", {}) end)
+        misused("#4 to 'sendmsg'",
+          function() sock:sendmsg({"x"}, {}, 0, {}) end)
+        for i = 2, #form do
+          for _, address in ipairs {form[i][1],
+            unpack(pack(family, form[i][1], proto), proto)} do
+            -- the system knows it for the address of another family
+            local ok, err = pcall(sock.bind, sock, address)
+            assert.is_false(ok)
+            assert.are.equal("EINVAL", err.code)
+            assert.are.equal(tostring(unpack(pack(family, address, proto),
+              proto)), tostring(err.address))
+            assert.are.equal(csock.EINVAL, sock:connect_ex(address))
+          end
+        end
+      end
+    end
+  end)
+
+  it("says that the name of an interface is too long", function()
+    for _, name in ipairs {"CAN_RAW", "CAN_BCM", "CAN_ISOTP", "CAN_J1939"} do
+      if csock[name] then
+        local sock <close> = disguised(csock.AF_CAN, csock[name])
+        for size, code in pairs {[15] = "ENODEV", [16] = false} do
+          local address = {("x"):rep(size), 1, 2, 3}
+          for _, f in ipairs {sock.bind, sock.connect, sock.connect_ex} do
+            local ok, err = pcall(f, sock, address)
+            assert.is_false(ok)
+            assert.is_true(csock.isinstance(err, csock.OSError))
+            assert.are.equal(code or nil, err.code)
+            assert.are.equal(not code, err.strerror ==
+              "interface name too long")
+          end
+        end
+      end
+    end
+  end)
+
+  it("takes an AF_RDS host's name to be one of IPv4", function()
+    if not csock.AF_RDS then pending "no AF_RDS here" end
+    local sock <close> = disguised(csock.AF_RDS, 0)
+    local ok, err = pcall(sock.bind, sock, {"localhost", 1})
+    assert.is_false(ok)
+    assert.are.equal("EINVAL", err.code)
+    assert.are.equal("127.0.0.1:1", tostring(err.address))
+  end)
+end)
+
 describe("bytes that no system would give", function()
   it("make no address when there is no family in them", function()
     assert.is_nil(unpack "")
