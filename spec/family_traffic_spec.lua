@@ -256,8 +256,9 @@ end)
 
 -- Netlink (netlink(7), rtnetlink(7)) ----------------------------------------
 
-local RTM_NEWLINK, RTM_GETLINK, RTM_NEWROUTE, RTM_GETROUTE = 16, 18, 24, 26
-local NLM_F_REQUEST, NLM_F_DUMP, NLMSG_ERROR, NLMSG_DONE = 1, 0x300, 2, 3
+local RTM_NEWLINK, RTM_GETLINK = csock.RTM_NEWLINK, csock.RTM_GETLINK
+local RTM_NEWROUTE, RTM_GETROUTE = csock.RTM_NEWROUTE, csock.RTM_GETROUTE
+local NLMSG_ERROR, NLMSG_DONE = csock.NLMSG_ERROR, csock.NLMSG_DONE
 
 -- The attributes from a position on: from type to bytes.
 local function attributes(data, position)
@@ -274,7 +275,7 @@ end
 local function dump(sock, kind, answer, family)
   local seq, bodies = math.random(1, 0x7fffffff), {}
   sock:sendto(string.pack("=I4I2I2I4I4 Bxxx xxxx xxxx xxxx", 32, kind,
-    NLM_F_REQUEST | NLM_F_DUMP, seq, 0, family), {0, 0})
+    csock.NLM_F_REQUEST | csock.NLM_F_DUMP, seq, 0, family), {0, 0})
   while true do
     local data, address = sock:recvfrom(65536)
     assert.are.same({0, 0}, {table.unpack(address)})
@@ -380,7 +381,8 @@ describe("a netlink socket", function()
       loop.sleep(0)
       assert.are.equal("waiting", task:status())
       sock:sendto(string.pack("=I4I2I2I4I4 Bxxx xxxx xxxx xxxx", 32,
-        RTM_GETLINK, NLM_F_REQUEST | NLM_F_DUMP, 1, 0, 0), {0, 0})
+        RTM_GETLINK, csock.NLM_F_REQUEST | csock.NLM_F_DUMP, 1, 0, 0),
+        {0, 0})
       local data, address = task:join()
       assert.are.equal(RTM_NEWLINK, (string.unpack("=I2", data, 5)))
       assert.are.equal("0:0", tostring(address))
