@@ -219,22 +219,12 @@ static const cs_Family *row_of(int family, int proto) {
   return cs_findfamily(family, proto);
 }
 
-/* Push an address as the system gave it to a socket of this protocol; nil for
-** none at all. */
-void cs_pushaddress(lua_State *L, const cs_Address *a, int proto) {
-  size_t len = a->len < sizeof a->u ? a->len : sizeof a->u, size;
+/* An address of 'len' bytes, which may be cut short, of any family. */
+static void push_padded(lua_State *L, const cs_Address *a, size_t len,
+                        int proto) {
+  int family = a->u.any.sa_family;
+  size_t size = row_of(family, proto)->size;
   char *object;
-  int family;
-  if (len < sizeof(sa_family_t)) {
-    lua_pushnil(L);
-    return;
-  }
-  family = a->u.any.sa_family;
-  if (family == AF_UNIX) {
-    push_path(L, a);
-    return;
-  }
-  size = row_of(family, proto)->size;
   if (size < len) size = len;
   object = lua_newuserdatauv(L, size, HAS_PROTO(family));
   memcpy(object, &a->u, len);
@@ -244,6 +234,24 @@ void cs_pushaddress(lua_State *L, const cs_Address *a, int proto) {
     lua_setiuservalue(L, -2, 1);
   }
   luaL_setmetatable(L, ADDRESS);
+}
+
+/* Push an address as the system gave it to a socket of this protocol; nil for
+** none at all.  Whole ones of the internet are the most common by far. */
+void cs_pushaddress(lua_State *L, const cs_Address *a, int proto) {
+  size_t len = a->len;
+  if (len == sizeof a->u.in && a->u.any.sa_family == AF_INET) {
+    memcpy(lua_newuserdatauv(L, sizeof a->u.in, 0), &a->u, sizeof a->u.in);
+    luaL_setmetatable(L, ADDRESS);
+  } else if (len == sizeof a->u.in6 && a->u.any.sa_family == AF_INET6) {
+    memcpy(lua_newuserdatauv(L, sizeof a->u.in6, 0), &a->u, sizeof a->u.in6);
+    luaL_setmetatable(L, ADDRESS);
+  } else if (len < sizeof(sa_family_t))
+    lua_pushnil(L);
+  else if (a->u.any.sa_family == AF_UNIX)
+    push_path(L, a);
+  else
+    push_padded(L, a, len < sizeof a->u ? len : sizeof a->u, proto);
 }
 
 /* The row of the address object at index 'i'. */
