@@ -162,6 +162,32 @@ function helper.tmpdir()
   return name
 end
 
+local pend
+
+--- The running test is pending.  (The `pending` of a spec, which files that
+--- are no specs have not got: theirs would let the test pass.)
+function helper.pending(reason) return pend(reason) end
+
+local unavailable = {
+  EAFNOSUPPORT = true, EPROTONOSUPPORT = true, ESOCKTNOSUPPORT = true,
+  EPERM = true, EACCES = true,
+}
+
+--- A socket of a family (by its name) that not every system has, or lets
+--- everybody have; without it the test is pending, with the system's reason.
+--- It is closed after the test.
+function helper.socket(family, ...)
+  local csock = require "csock"
+  if not csock[family] then return pend("no " .. family) end
+  local ok, sock = pcall(csock.socket, csock[family], ...)
+  if ok then
+    cleanups[#cleanups + 1] = function() sock:close() end
+    return sock
+  end
+  if not unavailable[sock.code] then error(sock, 0) end
+  return pend(family .. ": " .. sock.strerror)
+end
+
 local Process = {}
 Process.__index = Process
 
@@ -287,6 +313,7 @@ busted.subscribe({"test", "start"}, function(element)
   local run = element.run
   element.run = function(...)
     element.run = run
+    pend = element.env.pending
     local finally
     element.env.finally = function(f) finally = f end
     note(full_name(element) .. "\n")
