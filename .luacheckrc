@@ -8,6 +8,6 @@ ignore = {
 include_files = {
   "lua/**/*.lua", "spec/**/*.lua", "examples/**/*.lua", "bench/**/*.lua",
   "rockspec/*", ".busted", ".luacheckrc",
-  ".ci/busted", ".ci/docs", ".ci/limits",
+  ".ci/busted", ".ci/docs", ".ci/limits", ".ci/score",
 }
 files["spec"].std = "+busted"

@@ -23,6 +23,7 @@ need/demo     := cc headers lua
 need/bench    := cc headers lua
 need/docs     := lua
 need/test     := cc headers lua busted
+need/score    := cc headers lua busted
 need/asan     := gcc headers lua busted asan
 need/valgrind := cc headers lua busted valgrind
 need/lint     := cc headers lua luacheck gcc clang clang-format
@@ -72,7 +73,7 @@ export LUA_PATH  := $(CURDIR)/lua/?.lua;$(CURDIR)/lua/?/init.lua;$(or \
   $(LUA_PATH_5_4),$(LUA_PATH),;)
 export LUA_CPATH := $(CURDIR)/$(out)/?.so;$(or $(LUA_CPATH_5_4),$(LUA_CPATH),;)
 
-.PHONY: all demo test lint asan valgrind bench docs install clean
+.PHONY: all demo test score lint asan valgrind bench docs install clean
 .PHONY: deps module objects specs rock
 .PHONY: lint-lua lint-gcc lint-clang lint-format lint-limits
 .DELETE_ON_ERROR:
@@ -119,6 +120,13 @@ bench: all
 	@bench/run
 
 test: all specs
+	@$(lua) .ci/score spec/cpython.list $(out)/results brief
+
+# The specs that carry out CPython's tests alone, and how many of those that
+# makes, by name.
+score: export BUSTED_FLAGS += --filter=%stest[_%u]
+score: all specs
+	@$(lua) .ci/score spec/cpython.list $(out)/results
 
 # gcc in any case: clang links its sanitizer into programs, not into modules.
 asan: deps .build/constants.inc
