@@ -3,7 +3,7 @@
 # Not a package list: what a target needs from the system is named in the
 # table below; .ci/deps finds it or gets it.
 # Invariant: everything made lies in .build/, except lua/csock/core.so, which
-# lets a checkout run in place.
+# lets a checkout run in place, and what `make types` is asked to write.
 
 PREFIX ?= /usr/local
 LUADIR ?= $(PREFIX)/share/lua/5.4
@@ -22,6 +22,7 @@ need/install  := cc headers
 need/demo     := cc headers lua
 need/bench    := cc headers lua
 need/docs     := lua
+need/types    := lua
 need/test     := cc headers lua busted
 need/score    := cc headers lua busted
 need/asan     := gcc headers lua busted asan
@@ -74,7 +75,7 @@ export LUA_PATH  := $(CURDIR)/lua/?.lua;$(CURDIR)/lua/?/init.lua;$(or \
 export LUA_CPATH := $(CURDIR)/$(out)/?.so;$(or $(LUA_CPATH_5_4),$(LUA_CPATH),;)
 
 .PHONY: all demo test score lint asan valgrind bench docs install clean
-.PHONY: deps module objects specs rock
+.PHONY: deps module objects specs rock types
 .PHONY: lint-lua lint-gcc lint-clang lint-format lint-limits
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules --no-print-directory
@@ -168,6 +169,12 @@ lint-limits: all
 
 docs: deps
 	@$(lua) .ci/docs $(wildcard README.md docs/*.md)
+
+# The parts of the annotations for editors that nobody writes by hand.
+types: deps
+	@mkdir -p .build
+	@$(lua) .ci/types lua/csock/types.lua csrc/constants.list >.build/types.new \
+	&& mv .build/types.new lua/csock/types.lua
 
 rock: deps
 	@.ci/rock $(lua)

@@ -1049,4 +1049,4 @@ return setmetatable({
   staticmethod = Static, classmethod = Classmethod, super = newsuper,
   isinstance = isinstance, issubclass = issubclass,
   iter = iter, delattr = delattr, metatable = metatable,
-}, {__call = declare})
+}, {__call = declare}) --[[@as csock.class]]

@@ -48,4 +48,4 @@ return setmetatable(csock, {
     self[name] = module
     return module
   end,
-})
+}) --[[@as csock]]
