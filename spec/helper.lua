@@ -302,6 +302,22 @@ local function full_name(element)
   return table.concat(names, " ")
 end
 
+-- What became of each test, for .ci/score.
+local results = os.getenv "CSOCK_RESULTS"
+if results then
+  local poller = os.getenv "CSOCK_POLLER" or "default"
+  busted.subscribe({"test", "end"}, function(element, _, outcome)
+    local titles = {}
+    while element and element.name do
+      table.insert(titles, 1, (element.name:gsub("%c", " ")))
+      element = busted.parent(element)
+    end
+    local file <close> = assert(io.open(results, "a"))
+    file:write(poller, "\t", outcome, "\t", table.concat(titles, "\t"), "\n")
+    return nil, true
+  end)
+end
+
 local function closing(f)
   return setmetatable({}, {__close = f})
 end

@@ -67,4 +67,4 @@ return setmetatable(csock, {
     self[name] = module
     return module
   end,
-})
+}) --[[@as csock]]

@@ -7,6 +7,7 @@ local core = require "csock.core"
 local errors = require "csock.errors"
 local misuse = require "csock.misuse"
 
+---@type csock.loop
 local loop = {
   --- spawn(f, ...) -> task, with task:join([timeout]), task:cancel(),
   -- task:status().  f(...) begins in the loop's next turn.
