@@ -1,6 +1,6 @@
 /* select: a set of descriptors, each with the events that are asked for, and
 ** one way to wait for any of them.  poll(2) says what is ready; a task that has
-** to wait does so for a descriptor that stands for all (the poller's group), or,
+** to wait does so for a descriptor that stands for all, the poller's group, or,
 ** where there is none, looks again every moment.
 ** Not here: the meaning of lists, objects and time (lua/csock/select.lua).
 ** Invariant: the group's descriptor lives while its set waits, no longer. */
