@@ -21,6 +21,7 @@ need/all      := cc headers
 need/install  := cc headers
 need/demo     := cc headers lua
 need/bench    := cc headers lua
+need/instructions := cc headers lua valgrind
 need/docs     := lua
 need/test     := cc headers lua busted
 need/asan     := gcc headers lua busted asan
@@ -72,7 +73,7 @@ export LUA_PATH  := $(CURDIR)/lua/?.lua;$(CURDIR)/lua/?/init.lua;$(or \
   $(LUA_PATH_5_4),$(LUA_PATH),;)
 export LUA_CPATH := $(CURDIR)/$(out)/?.so;$(or $(LUA_CPATH_5_4),$(LUA_CPATH),;)
 
-.PHONY: all demo test lint asan valgrind bench docs install clean
+.PHONY: all demo test lint asan valgrind bench instructions docs install clean
 .PHONY: deps module objects specs rock
 .PHONY: lint-lua lint-gcc lint-clang lint-format lint-limits
 .DELETE_ON_ERROR:
@@ -117,6 +118,14 @@ demo: all
 
 bench: all
 	@bench/run
+
+# Counted, not timed: the same on every day and under any load.
+instructions: all .build/bench/bare.so
+	@LUA_CPATH='.build/bench/?.so;$(LUA_CPATH)' $(lua) bench/instructions.lua
+
+.build/bench/bare.so: bench/bare.c | deps
+	@mkdir -p $(@D)
+	$(quiet)$(CC) $(standard) -fPIC $(LIBFLAG) -O2 -I$(incdir) -o $@ $<
 
 test: all specs
 

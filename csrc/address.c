@@ -32,17 +32,19 @@ static int bad(lua_State *L, int arg, const char *what) {
 /* Item 'i' of the table at 'arg' as an integer in [0, max]. */
 static lua_Integer get_number(lua_State *L, int arg, int i, const char *what,
                               lua_Integer max) {
-  int isnum;
-  lua_Integer n;
-  if (lua_geti(L, arg, i) == LUA_TNIL && i > 2)
-    n = 0, isnum = 1;
-  else
-    n = lua_tointegerx(L, -1, &isnum);
+  int type = lua_geti(L, arg, i), isnum = type == LUA_TNIL && i > 2;
+  lua_Integer n = 0;
+  if (type == LUA_TNUMBER) n = lua_tointegerx(L, -1, &isnum);
   if (!isnum) bad(L, arg, lua_pushfstring(L, "%s must be an integer", what));
   if (n < 0 || n > max)
     bad(L, arg, lua_pushfstring(L, "%s must be 0-%I", what, max));
   lua_pop(L, 1);
   return n;
+}
+
+/* As in Python this is no misuse: how long is too long, the system decides. */
+static int too_long(lua_State *L) {
+  return cs_failtext(L, 0, "AF_UNIX path too long", "address");
 }
 
 /* AF_UNIX: a path, with its zero; or a leading zero and then the exact bytes
@@ -54,9 +56,9 @@ static void check_path(lua_State *L, int arg, cs_Address *a) {
   path = lua_tolstring(L, arg, &len);
   if (len > 0 && path[0] != '\0') {
     if (strlen(path) != len) bad(L, arg, "embedded zero in the path");
-    if (len >= sizeof a->u.un.sun_path) bad(L, arg, "AF_UNIX path too long");
+    if (len >= sizeof a->u.un.sun_path) too_long(L);
   } else if (len > sizeof a->u.un.sun_path)
-    bad(L, arg, "AF_UNIX path too long");
+    too_long(L);
   a->u.un.sun_family = AF_UNIX;
   memcpy(a->u.un.sun_path, path, len);
   a->len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len +
