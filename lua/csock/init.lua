@@ -55,7 +55,7 @@ for name, value in pairs(file) do csock[name] = value end
 for name, value in pairs(socket) do csock[name] = value end
 for name, value in pairs(connect(csock, insist)) do csock[name] = value end
 for name, value in pairs(resolve(insist)) do csock[name] = value end
-for name, value in pairs(select) do csock[name] = value end
+for name, value in pairs(select(insist)) do csock[name] = value end
 
 local submodules = {
   class = true, coroutine = true, loop = true, safe = true,
@@ -69,4 +69,4 @@ return setmetatable(csock, {
     self[name] = module
     return module
   end,
-}) --[[@as csock]]
+})

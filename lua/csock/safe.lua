@@ -12,6 +12,7 @@ local connect = require "csock.connect"
 local core = require "csock.core"
 local csock = require "csock"
 local resolve = require "csock.resolve"
+local select = require "csock.select"
 local base = require "csock.socket".socket
 
 local socket = class("socket", base, {
@@ -32,6 +33,7 @@ for name, value in pairs(csock) do
 end
 for name, value in pairs(connect(safe, answer)) do safe[name] = value end
 for name, value in pairs(resolve(answer)) do safe[name] = value end
+for name, value in pairs(select(answer)) do safe[name] = value end
 safe.socket = socket
 
 return setmetatable(safe, getmetatable(csock))
