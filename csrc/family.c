@@ -49,8 +49,9 @@ int cs_badaddress(lua_State *L, int arg, const char *what) {
 /* The value on top of the stack, which is popped. */
 static lua_Integer to_number(lua_State *L, int arg, const char *what,
                              lua_Integer min, lua_Integer max) {
-  int isnum;
-  lua_Integer n = lua_tointegerx(L, -1, &isnum);
+  int isnum = 0;
+  lua_Integer n = 0;
+  if (lua_type(L, -1) == LUA_TNUMBER) n = lua_tointegerx(L, -1, &isnum);
   if (!isnum)
     cs_badaddress(L, arg, lua_pushfstring(L, "%s must be an integer", what));
   if (n < min || n > max)

@@ -180,6 +180,12 @@ cs_Task *cs_resumed(lua_State *L, cs_Loop *loop) {
   return t;
 }
 
+/* Raise it, in csock.safe too: it is for whoever is round the operation. */
+static void stop(lua_State *L, int err, const char *op) {
+  cs_fail(L, 1, err, op, 0);
+  lua_error(L);
+}
+
 /* Raise what somebody has asked for: a cancellation, the end of a scope. */
 void cs_checkcancel(lua_State *L, cs_Loop *loop, const char *op) {
   cs_Task *t = loop->current;
@@ -187,10 +193,9 @@ void cs_checkcancel(lua_State *L, cs_Loop *loop, const char *op) {
   if (t != NULL && t->cancel) {
     t->cancel = 0;
     t->told = 1;
-    cs_fail(L, 0, CS_ECANCEL, op, 0);
+    stop(L, CS_ECANCEL, op);
   }
-  if (scope != CS_FOREVER && scope <= cs_now())
-    cs_fail(L, 0, CS_ETIMEOUT, op, 0);
+  if (scope != CS_FOREVER && scope <= cs_now()) stop(L, CS_ETIMEOUT, op);
 }
 
 static int arm(cs_Loop *loop, cs_Task *t, int64_t deadline) {
@@ -492,6 +497,14 @@ void cs_pushloop(lua_State *L) {
 void cs_setfuncs(lua_State *L, const luaL_Reg *funcs) {
   cs_pushloop(L);
   luaL_setfuncs(L, funcs, 1);
+}
+
+/* The same for functions whose results nobody sees: they raise on csock.safe's
+** sockets too (cs_issafe). */
+void cs_setraising(lua_State *L, const luaL_Reg *funcs) {
+  cs_pushloop(L);
+  lua_pushboolean(L, 0);
+  luaL_setfuncs(L, funcs, 2);
 }
 
 static const luaL_Reg loop_funcs[] = {

@@ -65,7 +65,9 @@ typedef struct cs_Loop {
   int entered, ending;
   int64_t scope; /* what loop.timeout allows outside of tasks */
   int64_t default_timeout;
+  int lent; /* one more than a descriptor that dup has made for a socket */
   const void *socketmeta; /* identity of the plain socket's metatable */
+  const void *safemeta;   /* and of csock.safe's plain socket's */
   cs_Link ready, batch;   /* to run; those of them whose turn it is */
   size_t live, polled;    /* tasks, and how many of them wait for a source */
   cs_Timers timers;
@@ -78,13 +80,14 @@ typedef struct cs_Loop {
 
 /* user values of the loop's userdata: the live tasks, coroutines to be used
 ** again, coroutines (csock.coroutine) whose wait has passed to their resumer,
-** the metatable of plain sockets */
+** the metatables of plain sockets, csock's and csock.safe's */
 enum {
   CS_TASKS = 1,
   CS_IDLE,
   CS_PASSED,
   CS_SOCKETMETA,
-  CS_LOOPVALUES = CS_SOCKETMETA
+  CS_SAFEMETA,
+  CS_LOOPVALUES = CS_SAFEMETA
 };
 
 /* user values of a task's */
@@ -118,6 +121,7 @@ void cs_enqueue(cs_Loop *loop, cs_Task *t);
 int64_t cs_checktimeout(lua_State *L, int arg);
 void cs_pushloop(lua_State *L);
 void cs_setfuncs(lua_State *L, const luaL_Reg *funcs);
+void cs_setraising(lua_State *L, const luaL_Reg *funcs);
 void cs_open_loop(lua_State *L);
 
 #endif

@@ -75,11 +75,11 @@ static int to_int(lua_State *L, int arg) {
   return cs_checkint(L, arg);
 }
 
-/* Seconds to linger, or false or nil for none. */
+/* Seconds to linger, or false or nil for none; true says too little. */
 static int set_linger(lua_State *L, int fd, int level, int number, int arg) {
   struct linger l = {0, 0};
   if (lua_toboolean(L, arg)) {
-    l.l_linger = to_int(L, arg);
+    l.l_linger = cs_checkint(L, arg);
     if (l.l_linger < 0) return cs_argerror(L, arg, "negative seconds");
     l.l_onoff = 1;
   }

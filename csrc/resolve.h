@@ -1,4 +1,4 @@
-/* resolve: host names, through the system's resolver. */
+/* resolve: names of hosts, services and protocols, by asking the system. */
 
 #ifndef cs_resolve_h
 #define cs_resolve_h

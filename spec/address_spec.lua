@@ -373,6 +373,7 @@ describe("a bad address", function()
     {"an infinite port", {"127.0.0.1", 1 / 0}},
     {"a port that is no number", {"127.0.0.1", 0 / 0}},
     {"a service for a port", {"127.0.0.1", "http"}},
+    {"digits for a port", {"127.0.0.1", "80"}},
     {"an empty port", {"127.0.0.1", ""}},
     {"a table for a port", {"127.0.0.1", {}}},
     {"false for a port", {"127.0.0.1", false}},

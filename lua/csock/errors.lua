@@ -29,17 +29,22 @@ function Exception:__str()
 end
 
 --- OSError([errno [, strerror [, op [, address]]]]): as Python's, an errno with
--- a class of its own makes an instance of that class.
+-- a class of its own makes an instance of that class.  The number gives the
+-- code, and the text where there is none.
 local OSError = class("OSError", Exception, {
   __doc = "A system call failed.",
   __new = function(cls, errno, ...)
     if cls == errors.OSError then cls = by_errno[errno] or cls end
     return class.super(errors.OSError, cls).__new(cls, errno, ...)
   end,
+  _numbers = "errno",                   -- what the errno is one of
   __init = function(self, errno, strerror, op, address)
     self.errno, self.strerror, self.op, self.address =
       errno, strerror, op, address
-    self.code = errno and core.errnoname(errno)
+    if errno then
+      local code, text = core.describe(errno, self._numbers)
+      self.code, self.strerror = code, strerror or text
+    end
   end,
 })
 
@@ -77,7 +82,9 @@ derive("ProcessLookupError", OSError, "There is no such process.", "ESRCH")
 derive("ChildProcessError", OSError, "There is no such child.", "ECHILD")
 errors.timeout = derive("TimeoutError", OSError, "Time is up.", "ETIMEDOUT")
 derive("gaierror", OSError, "getaddrinfo or getnameinfo failed.")
+errors.gaierror._numbers = "name"
 derive("herror", OSError, "A look-up by host address failed.")
+errors.herror._numbers = "host"
 -- not an OSError: what handles a failing socket must not swallow it
 derive("CancelledError", Exception, "The task was cancelled.")
 -- nor this: it asks for the other way, by send

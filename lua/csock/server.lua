@@ -243,6 +243,9 @@ function BaseServer:_handle_request_noblock()
   self._accepting = true
   local ok, request, client_address = pcall(self.get_request, self)
   self._accepting = false
+  if request == nil and client_address ~= nil then -- csock.safe's listener
+    ok, request = false, client_address
+  end
   if not ok then return self:accept_error(request) end
   local failed
   ok, failed = self:_guard(process, request, client_address)
@@ -410,6 +413,7 @@ servers.UDPServer = UDPServer
 
 function UDPServer:get_request()
   local data, client_address = self.socket:recvfrom(self.max_packet_size)
+  if data == nil then return nil, client_address end
   return {data, self.socket}, client_address
 end
 
