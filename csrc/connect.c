@@ -96,6 +96,7 @@ static int connect_pause(lua_State *L) {
   cs_Loop *loop = cs_loop(L);
   int64_t deadline = cs_deadline(cs_checktimeout(L, 1));
   cs_checkcancel(L, loop, "connect");
+  cs_note(loop, "connect");
   return cs_suspend(L, loop, NULL, deadline, 0, paused);
 }
 

@@ -14,14 +14,19 @@
 #include "descriptor.h"
 #include "error.h"
 #include "file.h"
+#include "host.h"
 #include "inet.h"
+#include "inspect.h"
 #include "loop.h"
 #include "message.h"
 #include "process.h"
 #include "reader.h"
 #include "resolve.h"
+#include "select.h"
 #include "sendfile.h"
+#include "signal.h"
 #include "socket.h"
+#include "sync.h"
 #include "task.h"
 #include "transfer.h"
 #include "writer.h"
@@ -40,6 +45,9 @@ int luaopen_csock_core(lua_State *L) {
   cs_open_inet(L);
   cs_open_loop(L);
   cs_open_task(L);
+  cs_open_inspect(L);
+  cs_open_host(L);
+  cs_open_sync(L);
   cs_open_coroutine(L);
   cs_open_socket(L);
   cs_open_descriptor(L);
@@ -52,5 +60,7 @@ int luaopen_csock_core(lua_State *L) {
   cs_open_resolve(L);
   cs_open_connect(L);
   cs_open_process(L);
+  cs_open_select(L);
+  cs_open_signal(L);
   return 1;
 }

@@ -148,6 +148,25 @@ static int co_wrap(lua_State *L) {
   return 1;
 }
 
+/* The coroutine that 'co' is resuming, or whose wait it has passed on; NULL:
+** none, it runs or waits itself. */
+lua_State *cs_inner(lua_State *co) {
+  lua_Debug ar;
+  lua_State *found = NULL;
+  lua_CFunction f;
+  if (!lua_getstack(co, 0, &ar) || !lua_checkstack(co, 2)) return NULL;
+  lua_getinfo(co, "f", &ar);
+  f = lua_tocfunction(co, -1);
+  if (f == co_resume) found = lua_tothread(co, 1);
+  if (f == wrapped) {
+    lua_getupvalue(co, -1, 2);
+    found = lua_tothread(co, -1);
+    lua_pop(co, 1);
+  }
+  lua_pop(co, 1);
+  return found;
+}
+
 static const luaL_Reg co_funcs[] = {
     {"resume", co_resume},
     {"wrap", co_wrap},

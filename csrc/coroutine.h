@@ -6,6 +6,7 @@
 
 #include <lua.h>
 
+lua_State *cs_inner(lua_State *co);
 void cs_open_coroutine(lua_State *L);
 
 #endif

@@ -104,10 +104,10 @@ static int make(cs_Socket *s, int family, int type, int proto) {
   return 0;
 }
 
-/* socket:__init([family [, type [, proto [, fileno]]]]) -> true: family AF_INET, type
-** SOCK_STREAM (with SOCK_NONBLOCK the timeout is 0), proto 0; or an existing
-** descriptor, which tells the three itself where they are nil or -1.
-** (socket(2)) */
+/* socket:__init([family [, type [, proto [, fileno]]]]) -> true: family
+** AF_INET, type SOCK_STREAM (with SOCK_NONBLOCK the timeout is 0), proto 0; or
+** an existing descriptor, which tells the three itself where they are nil or
+** -1.  (socket(2)) */
 static int sock_init(lua_State *L) {
   cs_Socket *s = cs_tosocket(L);
   int family, type, proto, err;

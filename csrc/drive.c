@@ -59,6 +59,7 @@ static int later(lua_State *L, int status, lua_KContext ctx);
 ** the stack. */
 static int sleep_until(lua_State *L, cs_Handle *h, const cs_Op *op, int err,
                        int64_t deadline) {
+  cs_note(h->loop, op->name);
   if (err == CS_ELATER) {
     int64_t soon = cs_deadline(MOMENT);
     lua_pushinteger(L, deadline);

@@ -16,7 +16,7 @@
 #include "error.h"
 
 /* registry key of the table of metatables: by errno, and "name",
-** "host", "cancelled", "giveup", "default"; and
+** "host", "cancelled", "giveup", "empty", "full", "default"; and
 ** "here", the directory of csock's Lua files */
 static const char classes = 'e';
 
@@ -34,18 +34,23 @@ static int is_ours(lua_State *L, const lua_Debug *ar) {
   return ours;
 }
 
-/* The position of the innermost Lua function that is not csock's: like
-** luaL_where, but through what csock puts in between. */
+/* Find the innermost Lua function, from a level on, that is not csock's: 0, or
+** 1 with its source and line in 'ar'. */
+int cs_where(lua_State *L, int level, lua_Debug *ar) {
+  for (; lua_getstack(L, level, ar); level++) {
+    lua_getinfo(L, "Sl", ar);
+    if (ar->currentline > 0 && !is_ours(L, ar)) return 1;
+  }
+  return 0;
+}
+
+/* Its position: like luaL_where, but through what csock puts in between. */
 static void push_where(lua_State *L) {
   lua_Debug ar;
-  for (int level = 1; lua_getstack(L, level, &ar); level++) {
-    lua_getinfo(L, "Sl", &ar);
-    if (ar.currentline > 0 && !is_ours(L, &ar)) {
-      lua_pushfstring(L, "%s:%d: ", ar.short_src, ar.currentline);
-      return;
-    }
-  }
-  lua_pushliteral(L, "");
+  if (cs_where(L, 1, &ar))
+    lua_pushfstring(L, "%s:%d: ", ar.short_src, ar.currentline);
+  else
+    lua_pushliteral(L, "");
 }
 
 static void set(lua_State *L, const char *field, const char *value) {
@@ -156,6 +161,13 @@ int cs_failabout(lua_State *L, int safe, const char *what, const char *op,
                  int addr) {
   push_error(L, op, addr);
   return fail(L, safe, "default", 0, NULL, what);
+}
+
+/* Raise such a one of the class that is registered by this name. */
+int cs_failwith(lua_State *L, const char *class, const char *what,
+                const char *op) {
+  push_error(L, op, 0);
+  return fail(L, 0, class, 0, NULL, what);
 }
 
 /* Is the value on top of the stack the error of a cancelled task? */
@@ -301,7 +313,8 @@ void cs_runhooks(lua_State *L) {
 }
 
 /* core.seterrors(t): the metatables of errors, by errno, and for
-** "name", "host", "cancelled", "giveup", "default"; and `here`, how the
+** "name", "host", "cancelled", "giveup", "empty", "full", "default"; and
+** `here`, how the
 ** sources of csock's own
 ** functions begin. */
 static int error_seterrors(lua_State *L) {

@@ -59,7 +59,7 @@ void cs_wake(cs_Loop *loop, cs_Task *t, enum cs_Why why) {
   cs_enqueue(loop, t);
 }
 
-static void wake_all(cs_Loop *loop, cs_Link *list, enum cs_Why why) {
+void cs_wakeall(cs_Loop *loop, cs_Link *list, enum cs_Why why) {
   while (list->next != list) cs_wake(loop, (cs_Task *)list->next, why);
 }
 
@@ -76,8 +76,8 @@ void cs_opensource(cs_Source *s, int fd) {
 
 /* Let whoever waits for a source try again. */
 void cs_wakesource(cs_Loop *loop, cs_Source *s) {
-  wake_all(loop, &s->readers, CS_GO);
-  wake_all(loop, &s->writers, CS_GO);
+  cs_wakeall(loop, &s->readers, CS_GO);
+  cs_wakeall(loop, &s->writers, CS_GO);
 }
 
 /* Let go of the descriptor, which the caller closes or gives away; whoever
@@ -112,8 +112,8 @@ static int grow_slots(cs_Loop *loop, size_t fd) {
 ** the other is told. */
 static void displace(cs_Loop *loop, cs_Source *s) {
   s->watched = 0;
-  wake_all(loop, &s->readers, CS_WOKEN);
-  wake_all(loop, &s->writers, CS_WOKEN);
+  cs_wakeall(loop, &s->readers, CS_WOKEN);
+  cs_wakeall(loop, &s->writers, CS_WOKEN);
 }
 
 /* Tell the poller about a source: 0 or -errno. */
@@ -142,8 +142,8 @@ static void deliver(cs_Loop *loop, const cs_Ready *r) {
   if (s == NULL || slot->generation != (uint32_t)(r->tag >> 32)) return;
   if (r->what & CS_READ) s->idle = 0;
   if (r->what & (CS_END | CS_URGENT)) s->wary = 1;
-  if (r->what & CS_READ) wake_all(loop, &s->readers, CS_GO);
-  if (r->what & CS_WRITE) wake_all(loop, &s->writers, CS_GO);
+  if (r->what & CS_READ) cs_wakeall(loop, &s->readers, CS_GO);
+  if (r->what & CS_WRITE) cs_wakeall(loop, &s->writers, CS_GO);
 }
 
 /*
@@ -215,6 +215,7 @@ int cs_suspend(lua_State *L, cs_Loop *loop, cs_Link *list, int64_t deadline,
   cs_Task *t = loop->current;
   if (arm(loop, t, deadline) != 0) return luaL_error(L, "not enough memory");
   t->state = CS_WAITING;
+  t->since = loop->turned;
   t->waiter = L;
   if (list != NULL) append(list, t);
   return lua_yieldk(L, 0, ctx, k);
@@ -267,6 +268,28 @@ static void close_thread(lua_State *L, lua_State *co) {
 #endif
 }
 
+/* Push the name of the task at this index: the one it was given, or its
+** number. */
+void cs_pushname(lua_State *L, int task) {
+  cs_Task *t = lua_touserdata(L, task);
+  if (lua_getiuservalue(L, task, CS_TASKNAME) != LUA_TNIL) return;
+  lua_pop(L, 1);
+  lua_pushfstring(L, "Task-%I", (LUAI_UACINT)t->number);
+}
+
+/* A task has run, and 'status' says whether it goes on: was that too long? */
+static void judge(lua_State *L, cs_Loop *loop, cs_Task *t, int status) {
+  lua_State *at = t->state == CS_RUNNING ? t->co : t->waiter;
+  if (!cs_stopwatch(t->co, status == LUA_YIELD ? at : NULL, &loop->slow))
+    return;
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &loop_key);
+  lua_getiuservalue(L, -1, CS_TASKS);
+  lua_rawgetp(L, -1, t);
+  cs_pushname(L, lua_gettop(L));
+  cs_warnslow(L, lua_tostring(L, -1), &loop->slow);
+  lua_pop(L, 4);
+}
+
 /* A task has ended with 'status' (LUA_YIELD: it is being killed). */
 static void end_task(lua_State *L, cs_Loop *loop, cs_Task *t, int status) {
   t->state = status == LUA_OK && !t->failed ? CS_DONE : CS_FAILED;
@@ -275,7 +298,7 @@ static void end_task(lua_State *L, cs_Loop *loop, cs_Task *t, int status) {
   else
     close_thread(L, t->co);
   cs_cleartimer(&loop->timers, &t->timer);
-  wake_all(loop, &t->joiners, CS_GO);
+  cs_wakeall(loop, &t->joiners, CS_GO);
   loop->live--;
   if (status == LUA_OK && t->nresults == 0) {
     keep_thread(L, t->co);
@@ -289,18 +312,21 @@ static void end_task(lua_State *L, cs_Loop *loop, cs_Task *t, int status) {
 }
 
 static void resume(lua_State *L, cs_Loop *loop, cs_Task *t) {
-  int nresults, status, nargs = 0;
+  int nresults, status, nargs = 0, timed = loop->slow.limit > 0;
   if (!t->started) {
     nargs = lua_gettop(t->co) - 1;
     t->started = 1;
   }
   t->state = CS_RUNNING;
+  t->op = NULL;
   loop->current = t;
   loop->running = t->co;
   loop->budget = BUDGET;
+  if (timed) cs_startwatch(t->co, &loop->slow);
   status = lua_resume(t->co, L, nargs, &nresults);
   loop->current = NULL;
   loop->running = NULL;
+  if (timed) judge(L, loop, t, status);
   if (status != LUA_YIELD)
     end_task(L, loop, t, status);
   else if (t->state == CS_RUNNING) { /* a coroutine.yield of the user's */
@@ -311,7 +337,7 @@ static void resume(lua_State *L, cs_Loop *loop, cs_Task *t) {
 }
 
 /* Run what is ready now; what becomes ready meanwhile has its turn later. */
-static void run_ready(lua_State *L, cs_Loop *loop) {
+void cs_runready(lua_State *L, cs_Loop *loop) {
   cs_Link *batch = &loop->batch, *ready = &loop->ready;
   if (ready->next == ready) return;
   ready->next->prev = batch->prev; /* all of it behind what is left there */
@@ -328,9 +354,8 @@ static void run_ready(lua_State *L, cs_Loop *loop) {
 
 static void expire(cs_Loop *loop) {
   cs_Timer *first = cs_firsttimer(&loop->timers);
-  int64_t now;
-  if (first == NULL) return;
-  for (now = cs_now(); first != NULL && first->when <= now;
+  int64_t now = loop->turned;
+  for (; first != NULL && first->when <= now;
        first = cs_firsttimer(&loop->timers)) {
     cs_Task *t = (cs_Task *)((char *)first - offsetof(cs_Task, timer));
     cs_cleartimer(&loop->timers, first);
@@ -342,33 +367,36 @@ static void expire(cs_Loop *loop) {
   }
 }
 
-/* Milliseconds that the poller may sleep. */
-static int patience(lua_State *L, cs_Loop *loop) {
+/* Milliseconds that the poller may sleep until `deadline` or an earlier one. */
+static int patience(lua_State *L, cs_Loop *loop, int64_t deadline) {
   cs_Timer *first = cs_firsttimer(&loop->timers);
   int64_t left;
   if (loop->ready.next != &loop->ready) return 0;
-  if (first == NULL) {
+  if (first != NULL && first->when < deadline) deadline = first->when;
+  if (deadline == CS_FOREVER) {
     if (loop->polled == 0)
       luaL_error(L, "deadlock: every task waits for another one");
     return -1;
   }
-  left = first->when - cs_now();
+  left = deadline - cs_now();
   if (left <= 0) return 0;
   left = (left + 999999) / 1000000;
   return left < 1000000000 ? (int)left : 1000000000;
 }
 
 /* Take what the poller has, and what time has brought; it sleeps only when
-** nothing is ready. */
-static void gather(lua_State *L, cs_Loop *loop) {
+** nothing is ready, and until `deadline` at most. */
+void cs_gather(lua_State *L, cs_Loop *loop, int64_t deadline) {
   cs_Ready events[EVENTS];
   int n;
   cs_runhooks(L); /* a signal that came while a task ran */
-  n = loop->poller.ops->wait(&loop->poller, events, EVENTS, patience(L, loop));
+  n = loop->poller.ops->wait(&loop->poller, events, EVENTS,
+                             patience(L, loop, deadline));
   if (n == -EINTR)
     cs_runhooks(L);
   else if (n < 0)
     cs_fail(L, 0, -n, loop->poller.ops->name, 0);
+  loop->turned = cs_now();
   for (int i = 0; i < n; i++) deliver(loop, &events[i]);
   expire(loop);
 }
@@ -377,15 +405,21 @@ static cs_Task *totask(lua_State *L, int arg) {
   return luaL_checkudata(L, arg, "csock.task");
 }
 
-/* loop.enter() -> the loop, to be closed: opens the poller. */
+/* Open the poller. */
+void cs_enterloop(lua_State *L, cs_Loop *loop) {
+  int err = cs_openpoller(&loop->poller);
+  if (err != 0) cs_fail(L, 0, -err, "poller", 0);
+  loop->entered = 1;
+  loop->turned = cs_now();
+}
+
+/* loop.enter() -> the loop, to be closed. */
 static int loop_enter(lua_State *L) {
   cs_Loop *loop = cs_loop(L);
-  int err;
   if (loop->entered)
-    return luaL_error(L, "the loop runs already (spawn a task in it)");
-  err = cs_openpoller(&loop->poller);
-  if (err != 0) return cs_fail(L, 0, -err, "poller", 0);
-  loop->entered = 1;
+    return luaL_error(L, "the loop runs already%s (spawn a task in it)",
+                      loop->hosted ? ", step by step" : "");
+  cs_enterloop(L, loop);
   lua_pushvalue(L, lua_upvalueindex(1));
   return 1;
 }
@@ -394,13 +428,13 @@ static int loop_enter(lua_State *L) {
 static int loop_finish(lua_State *L) {
   cs_Loop *loop = cs_loop(L);
   cs_Task *t = totask(L, 1);
-  if (!loop->entered || loop->current != NULL)
+  if (!loop->entered || loop->hosted || loop->current != NULL)
     return luaL_error(L, "not the place to run the loop");
   if (loop->scope < t->scope) t->scope = loop->scope;
   for (;;) {
-    run_ready(L, loop);
+    cs_runready(L, loop);
     if (t->state >= CS_DONE) return 0;
-    gather(L, loop);
+    cs_gather(L, loop, CS_FOREVER);
   }
 }
 
@@ -426,24 +460,29 @@ static void kill_all(lua_State *L, cs_Loop *loop, int tasks) {
   }
 }
 
-/* __close of the loop: what is left is cancelled.  Each task hears of it once,
-** in the wait it is in; one that waits again after that is ended there. */
-static int loop_leave(lua_State *L) {
-  cs_Loop *loop = lua_touserdata(L, 1);
-  if (!loop->entered || loop->current != NULL) return 0;
+/* The end of the loop, which is at index 1: what is left is cancelled.  Each
+** task hears of it once, in the wait it is in; one that waits again after that
+** is ended there. */
+void cs_leaveloop(lua_State *L, cs_Loop *loop) {
   loop->ending = 1;
   lua_settop(L, 1);
   lua_getiuservalue(L, 1, CS_TASKS);
   cancel_all(L, loop, 2);
   for (int i = 0; i < ROUNDS && loop->ready.next != &loop->ready; i++)
-    run_ready(L, loop);
+    cs_runready(L, loop);
   kill_all(L, loop, 2);
   for (size_t fd = 0; fd < loop->nslots; fd++) {
     if (loop->slots[fd].source != NULL) loop->slots[fd].source->watched = 0;
     loop->slots[fd].source = NULL;
   }
   cs_closepoller(&loop->poller);
-  loop->entered = loop->ending = 0;
+  loop->entered = loop->hosted = loop->ending = 0;
+  loop->ended++;
+}
+
+static int loop_leave(lua_State *L) {
+  cs_Loop *loop = lua_touserdata(L, 1);
+  if (loop->entered && loop->current == NULL) cs_leaveloop(L, loop);
   return 0;
 }
 
@@ -473,6 +512,15 @@ static int loop_poller(lua_State *L) {
 /* loop.live() -> how many tasks have not ended. */
 static int loop_live(lua_State *L) {
   lua_pushinteger(L, (lua_Integer)cs_loop(L)->live);
+  return 1;
+}
+
+/* loop.slow([seconds]) -> how long a task may run without a wait before it is
+** warned of, which may be set; 0: for ever. */
+static int loop_slow(lua_State *L) {
+  cs_Loop *loop = cs_loop(L);
+  if (!lua_isnoneornil(L, 1)) loop->slow.limit = cs_checktimeout(L, 1);
+  lua_pushnumber(L, (lua_Number)loop->slow.limit / (lua_Number)CS_SECOND);
   return 1;
 }
 
@@ -508,8 +556,10 @@ void cs_setraising(lua_State *L, const luaL_Reg *funcs) {
 }
 
 static const luaL_Reg loop_funcs[] = {
-    {"enter", loop_enter},   {"finish", loop_finish}, {"now", loop_now},
-    {"poller", loop_poller}, {"live", loop_live},     {NULL, NULL},
+    {"enter", loop_enter}, {"finish", loop_finish},
+    {"now", loop_now},     {"poller", loop_poller},
+    {"live", loop_live},   {"slow", loop_slow},
+    {NULL, NULL},
 };
 
 static const luaL_Reg loop_meta[] = {
@@ -524,6 +574,7 @@ void cs_open_loop(lua_State *L) {
   memset(loop, 0, offsetof(cs_Loop, scratch));
   loop->scope = CS_FOREVER;
   loop->default_timeout = -1;
+  cs_initslow(L, &loop->slow);
   cs_initlist(&loop->ready);
   cs_initlist(&loop->batch);
   lua_newtable(L);

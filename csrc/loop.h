@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "poller.h"
+#include "slow.h"
 #include "sys.h"
 #include "timer.h"
 
@@ -45,6 +46,9 @@ typedef struct cs_Task {
   cs_Timer timer;    /* may be older than the deadline: it is looked at then */
   int64_t deadline;  /* of the wait under way */
   int64_t scope;     /* what loop.timeout allows */
+  const char *op;    /* what it waits for, NULL: it does not say */
+  int64_t since;     /* the turn in which this wait began */
+  lua_Integer number;
   cs_Link joiners;
   int nresults;         /* on co's stack; of a failed one, its error */
   unsigned char state;  /* enum cs_State */
@@ -63,13 +67,18 @@ typedef struct cs_Loop {
   cs_Task *current;   /* the task it belongs to */
   int budget;         /* operations left before others get their turn */
   int entered, ending;
-  int64_t scope; /* what loop.timeout allows outside of tasks */
+  int hosted;     /* entered by a host, which runs it step by step */
+  unsigned ended; /* how often: no task has lived through one */
+  int64_t scope;  /* what loop.timeout allows outside of tasks */
   int64_t default_timeout;
   int lent; /* one more than a descriptor that dup has made for a socket */
   const void *socketmeta; /* identity of the plain socket's metatable */
   const void *safemeta;   /* and of csock.safe's plain socket's */
   cs_Link ready, batch;   /* to run; those of them whose turn it is */
   size_t live, polled;    /* tasks, and how many of them wait for a source */
+  lua_Integer spawned;    /* tasks ever */
+  int64_t turned;         /* when this turn began */
+  cs_Slow slow;
   cs_Timers timers;
   cs_Poller poller;
   struct cs_Slot *slots; /* by descriptor */
@@ -91,11 +100,17 @@ enum {
 };
 
 /* user values of a task's */
-enum { CS_THREAD = 1, CS_TRACEBACK, CS_TASKVALUES = CS_TRACEBACK };
+enum { CS_THREAD = 1, CS_TRACEBACK, CS_TASKNAME, CS_TASKVALUES = CS_TASKNAME };
 
 /* Every C function of csock has the loop's userdata as its first upvalue. */
 static inline cs_Loop *cs_loop(lua_State *L) {
   return (cs_Loop *)lua_touserdata(L, lua_upvalueindex(1));
+}
+
+/* What the current task is about to wait for: the name of an operation, whose
+** object is its first argument. */
+static inline void cs_note(cs_Loop *loop, const char *op) {
+  loop->current->op = op;
 }
 
 static inline void cs_initlist(cs_Link *list) {
@@ -116,9 +131,16 @@ int cs_suspendon(lua_State *L, cs_Loop *loop, cs_Source *s, int want,
                  int64_t deadline, lua_KContext ctx, lua_KFunction k);
 int cs_pass(lua_State *L, cs_Loop *loop, lua_KContext ctx, lua_KFunction k);
 void cs_wake(cs_Loop *loop, cs_Task *t, enum cs_Why why);
+void cs_wakeall(cs_Loop *loop, cs_Link *list, enum cs_Why why);
 void cs_enqueue(cs_Loop *loop, cs_Task *t);
 
+void cs_enterloop(lua_State *L, cs_Loop *loop);
+void cs_leaveloop(lua_State *L, cs_Loop *loop);
+void cs_runready(lua_State *L, cs_Loop *loop);
+void cs_gather(lua_State *L, cs_Loop *loop, int64_t deadline);
+
 int64_t cs_checktimeout(lua_State *L, int arg);
+void cs_pushname(lua_State *L, int task);
 void cs_pushloop(lua_State *L);
 void cs_setfuncs(lua_State *L, const luaL_Reg *funcs);
 void cs_setraising(lua_State *L, const luaL_Reg *funcs);

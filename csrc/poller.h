@@ -33,6 +33,9 @@ typedef struct cs_PollerOps {
   ** never), -EINTR, or another -errno */
   int (*wait)(cs_Poller *p, cs_Ready *out, int max, int ms);
   void (*close)(cs_Poller *p);
+  /* a new descriptor, readable when one of these is what its events say:
+  ** `fd`s below 0 are none; or -errno.  NULL: there is no such thing */
+  int (*group)(const struct pollfd *fds, size_t count);
 } cs_PollerOps;
 
 struct cs_Poller {

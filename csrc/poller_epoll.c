@@ -54,6 +54,22 @@ static int wait_epoll(cs_Poller *p, cs_Ready *out, int max, int ms) {
   return n;
 }
 
+static int group(const struct pollfd *fds, size_t count) {
+  int epoll = epoll_create1(EPOLL_CLOEXEC);
+  if (epoll < 0) return -errno;
+  for (size_t i = 0; i < count; i++) {
+    /* poll(2) and epoll(7) have the same bits */
+    struct epoll_event e = {.events = (unsigned short)fds[i].events};
+    if (fds[i].fd < 0) continue;
+    if (epoll_ctl(epoll, EPOLL_CTL_ADD, fds[i].fd, &e) < 0) {
+      int err = errno;
+      cs_closefd(epoll);
+      return -err;
+    }
+  }
+  return epoll;
+}
+
 static void close_epoll(cs_Poller *p) {
   cs_closefd(p->fd);
 }
@@ -66,6 +82,7 @@ const cs_PollerOps cs_poller_epoll = {
     .forget = forget,
     .wait = wait_epoll,
     .close = close_epoll,
+    .group = group,
 };
 
 #endif

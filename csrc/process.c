@@ -3,6 +3,7 @@
 ** nothing else happens: no Lua code ever runs in a handler.
 ** Invariant: signals are watched exactly while the pipe is open. */
 
+#define _GNU_SOURCE /* NSIG */
 #include <errno.h>
 #include <lauxlib.h>
 #include <signal.h>
@@ -31,33 +32,50 @@ static void close_watch(Watch *w) {
   cs_closefd(w->out);
 }
 
-/* signals(signo, ...) -> a watch on those of them that are free to be taken
-** (see sys.c), or nil when none is. */
-static int process_signals(lua_State *L) {
-  cs_Loop *loop = cs_loop(L);
-  int n = lua_gettop(L), fds[2], err;
-  Watch *w;
-  luaL_argcheck(L, n <= MAXSIGNALS, MAXSIGNALS, "too many signals");
-  for (int i = 1; i <= n; i++) luaL_checkinteger(L, i);
-  w = lua_newuserdatauv(L, sizeof *w, 0);
+/* Push a watch on no signal yet. */
+static Watch *push_watch(lua_State *L) {
+  int fds[2], err;
+  Watch *w = lua_newuserdatauv(L, sizeof *w, 0);
   memset(w, 0, sizeof *w);
-  w->h.loop = loop;
+  w->h.loop = cs_loop(L);
   w->h.timeout = -1;
   w->h.nonblock = 1;
   cs_opensource(&w->h.source, -1);
   luaL_setmetatable(L, WATCH);
-  if ((err = cs_pipe(fds)) != 0) return cs_fail(L, 0, -err, "signal", 0);
+  if ((err = cs_pipe(fds)) != 0) cs_fail(L, 0, -err, "signal", 0);
   w->h.source.fd = fds[0];
   w->out = fds[1];
+  return w;
+}
+
+static void add_signal(lua_State *L, Watch *w, int signo) {
+  int err = cs_watchsignal(signo, w->out);
+  if (err != 0) {
+    close_watch(w);
+    cs_fail(L, 0, -err, "signal", 0);
+  }
+  w->signals[w->count++] = signo;
+}
+
+/* catch(signo) -> a watch on that signal, whatever its disposition is. */
+static int process_catch(lua_State *L) {
+  int signo = cs_checkint(L, 1);
+  luaL_argcheck(L, signo > 0 && signo < NSIG, 1, "out of range");
+  add_signal(L, push_watch(L), signo);
+  return 1;
+}
+
+/* signals(signo, ...) -> a watch on those of them that are free to be taken
+** (see sys.c), or nil when none is. */
+static int process_signals(lua_State *L) {
+  int n = lua_gettop(L);
+  Watch *w;
+  luaL_argcheck(L, n <= MAXSIGNALS, MAXSIGNALS, "too many signals");
+  for (int i = 1; i <= n; i++) luaL_checkinteger(L, i);
+  w = push_watch(L);
   for (int i = 1; i <= n; i++) {
     int signo = (int)lua_tointeger(L, i);
-    if (!cs_signalisfree(signo)) continue;
-    err = cs_watchsignal(signo, w->out);
-    if (err != 0) {
-      close_watch(w);
-      return cs_fail(L, 0, -err, "signal", 0);
-    }
-    w->signals[w->count++] = signo;
+    if (cs_signalisfree(signo)) add_signal(L, w, signo);
   }
   if (w->count > 0) return 1;
   close_watch(w);
@@ -120,6 +138,7 @@ static const luaL_Reg watch_methods[] = {
 
 static const luaL_Reg process_funcs[] = {
     {"alarm", process_alarm},
+    {"catch", process_catch},
     {"getpid", process_getpid},
     {"signals", process_signals},
     {NULL, NULL},

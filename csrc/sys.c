@@ -159,13 +159,19 @@ static struct {
   struct sigaction before[NSIG]; /* to be put back by the last watcher */
 } signals = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
+/* Signals by which people end a program. */
+static int asks_to_end(int signo) {
+  return signo == SIGINT || signo == SIGTERM || signo == SIGQUIT;
+}
+
 /* When nobody reads, since the program computes and never comes to wait, the
-** third time of asking ends it: that is what the signals do that we take, by
-** default, or by an interpreter's hook, which would not reach a coroutine. */
+** third time of asking ends it: that is what these signals do by default, or by
+** an interpreter's hook, which would not reach a coroutine. */
 static void on_signal(int signo) {
   int saved = errno;
   unsigned char byte = (unsigned char)signo;
-  if (atomic_fetch_add(&signals.unread[signo], 1) >= PATIENCE) {
+  if (asks_to_end(signo) &&
+      atomic_fetch_add(&signals.unread[signo], 1) >= PATIENCE) {
     signal(signo, SIG_DFL);
     raise(signo);
   }

@@ -89,6 +89,7 @@ static int task_spawn(lua_State *L) {
   t = lua_newuserdatauv(L, sizeof *t, CS_TASKVALUES);
   memset(t, 0, sizeof *t);
   t->scope = t->deadline = CS_FOREVER;
+  t->number = ++loop->spawned;
   t->state = CS_DONE; /* until it is whole */
   cs_initlist(&t->link);
   cs_initlist(&t->joiners);
@@ -138,6 +139,7 @@ static int joink(lua_State *L, int status, lua_KContext ctx) {
   if (t->state >= CS_DONE) return results(L, t);
   cs_checkcancel(L, loop, "join");
   if (me->why == CS_TIMEDOUT) return cs_fail(L, 0, CS_ETIMEOUT, "join", 0);
+  cs_note(loop, "join");
   return cs_suspend(L, loop, &t->joiners, me->deadline, ctx, joink);
 }
 
@@ -154,6 +156,7 @@ static int task_join(lua_State *L) {
   if (!cs_intask(L, loop))
     return luaL_error(L, "join of a task that has not ended, outside a task");
   cs_checkcancel(L, loop, "join");
+  cs_note(loop, "join");
   return cs_suspend(L, loop, &t->joiners, cs_deadline(timeout), 0, joink);
 }
 
@@ -166,17 +169,6 @@ static int task_cancel(lua_State *L) {
   if (t->state >= CS_DONE) return 1;
   t->cancel = 1;
   cs_wake(cs_loop(L), t, CS_WOKEN);
-  return 1;
-}
-
-/* task:status() -> "ready", "running", "waiting", "done", "failed" or
-** "cancelled". */
-static int task_status(lua_State *L) {
-  static const char *const names[] = {"ready", "running", "waiting", "done",
-                                      "failed"};
-  cs_Task *t = totask(L, 1);
-  int cancelled = t->state == CS_FAILED && t->cancelled;
-  lua_pushstring(L, cancelled ? "cancelled" : names[t->state]);
   return 1;
 }
 
@@ -201,13 +193,6 @@ static int task_gc(lua_State *L) {
       lua_writestringerror("%s\n", lua_tostring(L, -1));
   }
   return 0;
-}
-
-static int task_tostring(lua_State *L) {
-  cs_Task *t = totask(L, 1);
-  task_status(L);
-  lua_pushfstring(L, "<csock.task %s: %p>", lua_tostring(L, -1), (void *)t);
-  return 1;
 }
 
 /* loop.current() -> the task now running, or nil outside of tasks. */
@@ -257,7 +242,10 @@ static int task_sleep(lua_State *L) {
   timeout = cs_checktimeout(L, 1);
   cs_checkcancel(L, loop, "sleep");
   deadline = cs_deadline(timeout);
-  if (cs_intask(L, loop)) return cs_suspend(L, loop, NULL, deadline, 0, sleepk);
+  if (cs_intask(L, loop)) {
+    cs_note(loop, "sleep");
+    return cs_suspend(L, loop, NULL, deadline, 0, sleepk);
+  }
   scope = *cs_scope(loop);
   while (cs_waitfd(-1, 0, scope < deadline ? scope : deadline) == -EINTR)
     cs_runhooks(L);
@@ -307,13 +295,11 @@ static int scope_close(lua_State *L) {
 static const luaL_Reg task_methods[] = {
     {"join", task_join},
     {"cancel", task_cancel},
-    {"status", task_status},
     {NULL, NULL},
 };
 
 static const luaL_Reg task_meta[] = {
     {"__gc", task_gc},
-    {"__tostring", task_tostring},
     {NULL, NULL},
 };
 

@@ -1,5 +1,5 @@
-/* task: what a task is to Lua: spawn, join, cancel, status; sleep; and the
-** scopes of loop.timeout. */
+/* task: what a task does to Lua's eyes: spawn, join, cancel; sleep; and the
+** scopes of loop.timeout.  How it looks is inspect's. */
 
 #ifndef cs_task_h
 #define cs_task_h

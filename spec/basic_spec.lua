@@ -551,7 +551,7 @@ end)
 -- Scopes ------------------------------------------------------------------
 
 describe("ContextManagersTest", function()
-  it("testSocketClass: closed at the end of the scope", function()
+  it("closed at the end of the scope", function()
     local outer
     do
       local sock <close> = csock.socket()

@@ -282,6 +282,33 @@ function helper.bind_unused(sock, host)
   end
 end
 
+-- Assertions of several specs ---------------------------------------------
+
+--- f raises an argument error that matches, and blames a line of the spec.
+function helper.misused(pattern, f)
+  local file = debug.getinfo(f, "S").short_src
+  local ok, err = pcall(f)
+  if ok then busted.fail("nothing was raised", 2) end
+  if type(err) ~= "string" or err:sub(1, #file + 1) ~= file .. ":" or
+    not err:find(pattern) then
+    busted.fail(("not the error that was expected (%s): %s"):format(pattern,
+      tostring(err)), 2)
+  end
+end
+
+--- Lets the loop turn until these tasks wait for something.
+function helper.until_waiting(...)
+  local sleep = require "csock.loop".sleep
+  for _, task in ipairs {...} do
+    while task:status() ~= "waiting" do
+      if not ("ready running"):find(task:status()) then
+        busted.fail("the task is " .. task:status(), 2)
+      end
+      sleep(0)
+    end
+  end
+end
+
 -- Round each test ---------------------------------------------------------
 
 -- What the run was at, for whoever finds it dead.
@@ -300,6 +327,22 @@ local function full_name(element)
     element = busted.parent(element)
   end
   return table.concat(names, " ")
+end
+
+-- What became of each test, for .ci/score.
+local results = os.getenv "CSOCK_RESULTS"
+if results then
+  local poller = os.getenv "CSOCK_POLLER" or "default"
+  busted.subscribe({"test", "end"}, function(element, _, outcome)
+    local titles = {}
+    while element and element.name do
+      table.insert(titles, 1, (element.name:gsub("%c", " ")))
+      element = busted.parent(element)
+    end
+    local file <close> = assert(io.open(results, "a"))
+    file:write(poller, "\t", outcome, "\t", table.concat(titles, "\t"), "\n")
+    return nil, true
+  end)
 end
 
 local function closing(f)

@@ -7,11 +7,11 @@ local helper = require "spec.helper"
 
 local floors = {
   "system: sys timer lookup poller poller_epoll poller_poll",
-  "ground: glue error class constants",
+  "ground: glue error class constants slow",
   "values: family address buffer cmsg inet option",
-  "waiting: loop drive task coroutine",
+  "waiting: loop drive task coroutine inspect host sync",
   "things: socket descriptor transfer sendfile message file item reader " ..
-    "writer resolve connect process",
+    "writer resolve connect process select signal",
   "door: core",
 }
 

@@ -87,6 +87,8 @@ derive("herror", OSError, "A look-up by host address failed.")
 errors.herror._numbers = "host"
 -- not an OSError: what handles a failing socket must not swallow it
 derive("CancelledError", Exception, "The task was cancelled.")
+derive("QueueEmpty", Exception, "There is no item to get at once.")
+derive("QueueFull", Exception, "There is no room to put an item at once.")
 -- nor this: it asks for the other way, by send
 derive("_GiveupOnSendfile", Exception, "sendfile(2) cannot send this file.")
 
@@ -115,6 +117,8 @@ do
     name = class.metatable(errors.gaierror),
     host = class.metatable(errors.herror),
     cancelled = class.metatable(errors.CancelledError),
+    empty = class.metatable(errors.QueueEmpty),
+    full = class.metatable(errors.QueueFull),
     giveup = class.metatable(errors._GiveupOnSendfile),
   }
   for number, cls in pairs(by_errno) do

@@ -9,6 +9,7 @@ local errors = require "csock.errors"
 local file = require "csock.file"
 local insist = require "csock.insist"
 local resolve = require "csock.resolve"
+local select = require "csock.select"
 local socket = require "csock.socket"
 
 local csock = {
@@ -54,6 +55,7 @@ for name, value in pairs(file) do csock[name] = value end
 for name, value in pairs(socket) do csock[name] = value end
 for name, value in pairs(connect(csock, insist)) do csock[name] = value end
 for name, value in pairs(resolve(insist)) do csock[name] = value end
+for name, value in pairs(select) do csock[name] = value end
 
 local submodules = {
   class = true, coroutine = true, loop = true, safe = true,
@@ -67,4 +69,4 @@ return setmetatable(csock, {
     self[name] = module
     return module
   end,
-})
+}) --[[@as csock]]

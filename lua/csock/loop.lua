@@ -1,4 +1,4 @@
---- loop: the event loop's Lua face: run, spawn, sleep, now, timeout.
+--- loop: the event loop's Lua face: run, spawn, sleep, now, timeout, tasks.
 -- The turning is C's (csrc/loop.c); sockets find the loop by themselves.
 -- Invariant: the loop is closed, and what is left in it cancelled, however run
 -- ends.
@@ -6,10 +6,13 @@
 local core = require "csock.core"
 local errors = require "csock.errors"
 local misuse = require "csock.misuse"
+local signal = require "csock.signal"
 
+---@type csock.loop
 local loop = {
   --- spawn(f, ...) -> task, with task:join([timeout]), task:cancel(),
-  -- task:status().  f(...) begins in the loop's next turn.
+  -- task:status(), task:traceback(), task.name.  f(...) begins in the loop's
+  -- next turn.
   spawn = core.loop.spawn,
   --- sleep(seconds) -> true
   sleep = core.loop.sleep,
@@ -19,7 +22,26 @@ local loop = {
   current = core.loop.current,
   --- poller() -> "epoll" or "poll" while the loop runs, else nil
   poller = core.loop.poller,
+  --- step([timeout]) -> seconds until the next one is due, or nil; for a host
+  -- that has a loop of its own: runs what is ready, waits `timeout` seconds
+  -- (nil: for ever) for more if nothing is, and runs that.
+  step = core.host.step,
+  --- fileno() -> a descriptor that is readable when a step has something to do,
+  -- or nil, where the poller has none
+  fileno = core.host.fileno,
+  --- close() -> true: ends what step() and fileno() began; cancels what is left
+  close = core.host.close,
+  --- on_signal(signal, f) -> a handle with close(); see lua/csock/signal.lua
+  on_signal = signal.on_signal,
+  -- What tasks share, as in Python's asyncio (csrc/sync.c).
+  Event = core.sync.Event,
+  Semaphore = core.sync.Semaphore,
+  BoundedSemaphore = core.sync.BoundedSemaphore,
+  Lock = core.sync.Lock,
+  Queue = core.sync.Queue,
   CancelledError = errors.CancelledError,
+  QueueEmpty = errors.QueueEmpty,
+  QueueFull = errors.QueueFull,
 }
 
 local function check_callable(f, n, name)
@@ -55,4 +77,34 @@ function loop.timeout(seconds, f, ...)
   return f(...)
 end
 
-return loop
+--- tasks() -> what every live task is about, in the order in which they were
+-- spawned: a list of tables with `task`, `number`, `name`, `status`, and, of
+-- one that waits, `since` (on the clock of now(), to the turn), `op` ("recv",
+-- "sleep", "join", "get" ...) and `on` (the socket, task, queue ...).
+function loop.tasks()
+  local list = core.loop.tasks()
+  table.sort(list, function(a, b) return a.number < b.number end)
+  return list
+end
+
+-- `loop.slow_callback`: seconds that a task may run between two waits before a
+-- warning (warn) says who did, for how long, and where; nil: it may.
+local properties = {}
+
+function properties.__index(_, name)
+  if name ~= "slow_callback" then return nil end
+  local seconds = core.loop.slow()
+  return seconds > 0 and seconds or nil
+end
+
+function properties.__newindex(self, name, value)
+  if name ~= "slow_callback" then return rawset(self, name, value) end
+  if value == nil then value = 0 end
+  if type(value) ~= "number" or not (value >= 0 and value < 9.2e9) then
+    misuse("bad value for 'slow_callback' (seconds expected, got %s)",
+      tostring(value))
+  end
+  core.loop.slow(value)
+end
+
+return setmetatable(loop, properties)
