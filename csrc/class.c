@@ -189,6 +189,14 @@ static int object_index(lua_State *L) {
   return readrest(L, lua_istable(L, 1) ? fields : 0);
 }
 
+/* The same where instances have no fields at all. */
+static int fieldless_index(lua_State *L) {
+  lua_pushvalue(L, 2);
+  if (lua_rawget(L, UP(IX_ATTRS)) != LUA_TNIL) return 1;
+  lua_settop(L, 2);
+  return find(L, 0) ? 1 : readrest(L, 0);
+}
+
 /* __index of a class, which is an instance of its metaclass and has its
    members for fields. */
 static int class_index(lua_State *L) {
@@ -526,9 +534,14 @@ static int maker_call(lua_State *L) {
   return maker_made(L, LUA_OK, 0);
 }
 
+/* The instance is at 1, and behind it what __init has returned: that of a
+   native class may refuse, with nil and an error. */
 static int builder_made(lua_State *L, int status, lua_KContext k) {
   (void)status;
   (void)k;
+  if (lua_isnil(L, 2) && !lua_isnoneornil(L, 3) &&
+      lua_type(L, 1) == LUA_TUSERDATA)
+    return 2;
   become(L, MT_READY);
   lua_settop(L, 1);
   return 1;
@@ -545,16 +558,19 @@ static int builder_new(lua_State *L, int status, lua_KContext k) {
   lua_replace(L, 1); /* the instance stands where the class stood */
   become(L, MT_MAKING);
   lua_getmetatable(L, 1);
-  if (lua_rawgeti(L, -1, MT_INIT) == LUA_TNIL)
+  if (lua_rawgeti(L, -1, MT_INIT) == LUA_TNIL) {
+    lua_settop(L, 1);
     return builder_made(L, LUA_OK, 0);
+  }
   lua_remove(L, -2);
   lua_pushvalue(L, 1);
   lua_rotate(L, 2, 2); /* instance, __init, instance, arguments */
-  lua_callk(L, n, 0, 0, builder_made);
+  lua_callk(L, n, 2, 0, builder_made);
   return builder_made(L, LUA_OK, 0);
 }
 
-/* cls(...) -> whatever __new answers, after __init if it is an instance. */
+/* cls(...) -> whatever __new answers, after __init if it is an instance; nil
+   and an error where the __init of a native class answers with that. */
 static int builder_call(lua_State *L) {
   int i, n = lua_gettop(L);
   luaL_checkany(L, 1);
@@ -581,6 +597,12 @@ static int class_newindexer(lua_State *L) {
                                    : closure(L, object_index, IX_GETITEM);
 }
 
+/* fieldless(attributes, getters, privacy, getitem) -> the __index of an
+   instance that cannot have fields */
+static int class_newfieldless(lua_State *L) {
+  return closure(L, fieldless_index, IX_GETITEM);
+}
+
 /* newindex(attributes, setters, deleters, privacy, slots, setitem, delitem)
    -> the __newindex of an instance */
 static int class_newwriter(lua_State *L) {
@@ -603,17 +625,13 @@ static int class_newbuilder(lua_State *L) {
   return closure(L, builder_call, BUILD_NEW);
 }
 
-static const luaL_Reg class_funcs[] = {{"isinstance", class_isinstance},
-                                       {"issubclass", class_issubclass},
-                                       {"classof", class_classof},
-                                       {"fields", class_fields},
-                                       {"scope", class_scope},
-                                       {"blank", class_blank},
-                                       {"index", class_newindexer},
-                                       {"newindex", class_newwriter},
-                                       {"maker", class_newmaker},
-                                       {"builder", class_newbuilder},
-                                       {NULL, NULL}};
+static const luaL_Reg class_funcs[] = {
+    {"isinstance", class_isinstance}, {"issubclass", class_issubclass},
+    {"classof", class_classof},       {"fields", class_fields},
+    {"scope", class_scope},           {"blank", class_blank},
+    {"index", class_newindexer},      {"fieldless", class_newfieldless},
+    {"newindex", class_newwriter},    {"maker", class_newmaker},
+    {"builder", class_newbuilder},    {NULL, NULL}};
 
 void cs_open_class(lua_State *L) {
   luaL_newlib(L, class_funcs);

@@ -100,6 +100,14 @@ static int connect_pause(lua_State *L) {
   return cs_suspend(L, loop, NULL, deadline, 0, paused);
 }
 
+/* check(): raises what somebody round the caller has asked for: a cancellation,
+** the end of a scope.  The code that tries one address after the other must not
+** take it for a fault of one of them. */
+static int connect_check(lua_State *L) {
+  cs_checkcancel(L, cs_loop(L), "connect");
+  return 0;
+}
+
 /* intask() -> whether the caller can wait through the loop. */
 static int connect_intask(lua_State *L) {
   lua_pushboolean(L, cs_intask(L, cs_loop(L)));
@@ -107,11 +115,9 @@ static int connect_intask(lua_State *L) {
 }
 
 static const luaL_Reg connect_funcs[] = {
-    {"writable", connect_writable},
-    {"poll", connect_poll},
-    {"pause", connect_pause},
-    {"intask", connect_intask},
-    {NULL, NULL},
+    {"writable", connect_writable}, {"poll", connect_poll},
+    {"pause", connect_pause},       {"intask", connect_intask},
+    {"check", connect_check},       {NULL, NULL},
 };
 
 /* Adds core.connect. */

@@ -12,9 +12,11 @@
 #include "connect.h"
 #include "constants.h"
 #include "coroutine.h"
+#include "descriptor.h"
 #include "error.h"
 #include "file.h"
 #include "host.h"
+#include "inet.h"
 #include "inspect.h"
 #include "loop.h"
 #include "message.h"
@@ -42,6 +44,7 @@ int luaopen_csock_core(lua_State *L) {
   cs_open_address(L);
   cs_open_buffer(L);
   cs_open_cmsg(L);
+  cs_open_inet(L);
   cs_open_loop(L);
   cs_open_task(L);
   cs_open_inspect(L);
@@ -49,6 +52,7 @@ int luaopen_csock_core(lua_State *L) {
   cs_open_sync(L);
   cs_open_coroutine(L);
   cs_open_socket(L);
+  cs_open_descriptor(L);
   cs_open_transfer(L);
   cs_open_sendfile(L);
   cs_open_message(L);

@@ -24,9 +24,14 @@ static int failed(lua_State *L, cs_Handle *h, const cs_Op *op, int err) {
   return cs_fail(L, h->safe, err, op->name, op->address);
 }
 
-/* The flag that comes without MSG_DONTWAIT has to be on the open file. */
-static int set_nonblock(cs_Handle *h) {
-  int err = cs_setnonblock(h->source.fd, 1);
+/* Where there is no MSG_DONTWAIT the flag has to be on the open file.  Who
+** shares that may take it away at any time, so for shared ones the system is
+** asked each time.  Between this look and the call nothing protects. */
+static int need_nonblock(cs_Handle *h, const cs_Op *op) {
+  int err;
+  if (!op->nonblock || (h->nonblock && !h->shared) || h->source.fd < 0)
+    return 0;
+  err = cs_setnonblock(h->source.fd, 1);
   if (err == 0) h->nonblock = 1;
   return err;
 }
@@ -40,7 +45,8 @@ static int goon(lua_State *L, int status, lua_KContext ctx);
 /* One attempt: the number of results, or -errno.  EINTR is no news here: the
 ** loop runs the hooks, on the coroutine that a signal hits. */
 static int attempt(lua_State *L, cs_Handle *h, const cs_Op *op) {
-  int n;
+  int n = need_nonblock(h, op);
+  if (n != 0) return n;
   do n = op->attempt(L, h, MSG_DONTWAIT);
   while (n == -EINTR);
   return n;
@@ -107,23 +113,24 @@ static int goon(lua_State *L, int status, lua_KContext ctx) {
   return again(L, h, op, t->deadline);
 }
 
-/* The first time round: nothing has been tried yet. */
-static int drive_in_task(lua_State *L, cs_Handle *h, const cs_Op *op,
-                         int64_t timeout) {
+/* The first attempt, if nothing forbids it: what it said, or CS_ETURN. */
+static int first_attempt(lua_State *L, cs_Handle *h, const cs_Op *op) {
   cs_Loop *loop = h->loop;
   cs_Task *t = loop->current;
-  int n;
   if (t->cancel || t->scope != CS_FOREVER) cs_checkcancel(L, loop, op->name);
-  if (op->nonblock && !h->nonblock) {
-    n = set_nonblock(h);
-    if (n != 0) return failed(L, h, op, -n);
-  }
-  if (h->source.idle & op->want) /* the last read took all there was */
-    return sleep_until(L, h, op, EAGAIN, cs_deadline(timeout));
-  if (--loop->budget < 0) { /* it never has to wait: let the others run */
-    return let_others(L, h, op, cs_deadline(timeout));
-  }
-  n = attempt(L, h, op);
+  if (h->source.idle & op->want) return -EAGAIN; /* the last read took all */
+  /* it never has to wait: let the others run */
+  if (--loop->budget < 0) return -CS_ETURN;
+  return attempt(L, h, op);
+}
+
+/* 'n' is what a first attempt said. */
+static int drive_in_task(lua_State *L, cs_Handle *h, const cs_Op *op,
+                         int64_t timeout, int n) {
+  if (n == CS_UNTRIED)
+    n = first_attempt(L, h, op);
+  else if (n == -EINTR)
+    n = attempt(L, h, op);
   if (n >= 0) return n;
   if (n == -CS_ETURN) return let_others(L, h, op, cs_deadline(timeout));
   if (!would_block(-n)) return failed(L, h, op, -n);
@@ -146,19 +153,20 @@ static int wait_outside(cs_Handle *h, const cs_Op *op, int n,
   return n == 0 ? 1 : n;
 }
 
+/* 'n' is what a first attempt said. */
 static int drive_outside(lua_State *L, cs_Handle *h, const cs_Op *op,
-                         int64_t timeout) {
+                         int64_t timeout, int n) {
   cs_Loop *loop = h->loop;
   int64_t deadline = 0, scope = *cs_scope(loop);
-  int started = 0, n;
+  int started = 0;
   /* one that may block for ever does so in its own system call */
   int dontwait = timeout < 0 && scope == CS_FOREVER ? 0 : MSG_DONTWAIT;
-  if (op->nonblock && dontwait && !h->nonblock && h->source.fd >= 0 &&
-      (n = set_nonblock(h)) != 0)
-    return failed(L, h, op, -n);
-  for (;;) {
-    cs_checkcancel(L, loop, op->name);
-    n = op->attempt(L, h, dontwait);
+  for (;; n = CS_UNTRIED) {
+    if (n == CS_UNTRIED) {
+      cs_checkcancel(L, loop, op->name);
+      n = dontwait ? need_nonblock(h, op) : 0;
+      if (n == 0) n = op->attempt(L, h, dontwait);
+    }
     if (n >= 0) return n;
     if (n == -CS_EMORE || n == -CS_ETURN) started = 0;
     if (n == -CS_ETURN) {
@@ -183,12 +191,18 @@ static int drive_outside(lua_State *L, cs_Handle *h, const cs_Op *op,
 /* Carry out 'op' on the handle at index 1: results pushed, or an error. */
 int cs_drivewithin(lua_State *L, cs_Handle *h, const cs_Op *op,
                    int64_t timeout) {
-  if (timeout != 0 && cs_intask(L, h->loop))
-    return drive_in_task(L, h, op, timeout);
-  return drive_outside(L, h, op, timeout);
+  return cs_driveon(L, h, op, timeout, CS_UNTRIED);
 }
 
 /* The same within the handle's own timeout. */
 int cs_drive(lua_State *L, cs_Handle *h, const cs_Op *op) {
-  return cs_drivewithin(L, h, op, h->timeout);
+  return cs_driveon(L, h, op, h->timeout, CS_UNTRIED);
+}
+
+/* The same after a first attempt that said 'n'. */
+int cs_driveon(lua_State *L, cs_Handle *h, const cs_Op *op, int64_t timeout,
+               int n) {
+  if (timeout != 0 && cs_intask(L, h->loop))
+    return drive_in_task(L, h, op, timeout, n);
+  return drive_outside(L, h, op, timeout, n);
 }

@@ -9,6 +9,7 @@
 #define cs_drive_h
 
 #include <lua.h>
+#include <sys/socket.h>
 
 #include "loop.h"
 
@@ -17,6 +18,7 @@ typedef struct cs_Handle {
   cs_Loop *loop;
   int64_t timeout;        /* nanoseconds for each operation; -1 none */
   unsigned char nonblock; /* O_NONBLOCK, as we last saw or set it */
+  unsigned char shared;   /* others know the descriptor, and may change that */
   unsigned char safe;     /* failures return nil, err */
 } cs_Handle;
 
@@ -41,8 +43,30 @@ typedef struct cs_Op {
   int nonblock; /* needs O_NONBLOCK: there is no MSG_DONTWAIT for it */
 } cs_Op;
 
+/* what was said by an attempt that was not made */
+#define CS_UNTRIED (-0x10004)
+
 int cs_drive(lua_State *L, cs_Handle *h, const cs_Op *op);
 int cs_drivewithin(lua_State *L, cs_Handle *h, const cs_Op *op,
                    int64_t timeout);
+int cs_driveon(lua_State *L, cs_Handle *h, const cs_Op *op, int64_t timeout,
+               int n);
+
+/* The short way, for an operation whose arguments are still in C locals: may
+** it be attempted before the driver is asked?  Then 'dontwait' is set, and
+** cs_driveon is for an attempt that did not succeed; it is told what the
+** attempt said, or CS_UNTRIED, and finds the arguments on the stack. */
+static inline int cs_mayattempt(lua_State *L, cs_Handle *h, int want,
+                                int64_t timeout, int *dontwait) {
+  cs_Loop *loop = h->loop;
+  cs_Task *t = loop->current;
+  *dontwait = MSG_DONTWAIT;
+  if (t == NULL) { /* one that may block for ever does so in its own call */
+    if (timeout < 0) *dontwait = 0;
+    return loop->scope == CS_FOREVER;
+  }
+  return L == loop->running && !t->cancel && t->scope == CS_FOREVER &&
+         (h->source.idle & want) == 0 && timeout != 0 && --loop->budget >= 0;
+}
 
 #endif

@@ -88,9 +88,19 @@ static void set_class(lua_State *L, const char *class, int number) {
   lua_pop(L, 1);
 }
 
+/* Does a failure of the running function return nil, err?  Its second upvalue
+** says so, where that is a boolean: true for csock.safe's functions, false
+** where nobody would look at a result (properties, iterators); elsewhere it is
+** as with what the function works on. */
+int cs_issafe(lua_State *L, int otherwise) {
+  return lua_isboolean(L, lua_upvalueindex(2))
+             ? lua_toboolean(L, lua_upvalueindex(2))
+             : otherwise;
+}
+
 /* Raise, or return as nil, err, the error object on top of the stack. */
 static int report(lua_State *L, int safe) {
-  if (!safe) return lua_error(L);
+  if (!cs_issafe(L, safe)) return lua_error(L);
   luaL_pushfail(L);
   lua_insert(L, -2);
   return 2;
@@ -122,7 +132,7 @@ static int fail(lua_State *L, int safe, const char *class, int number,
 
 /* The operation 'op' failed with errno 'err' (or one of our own); 'addr' is
 ** the stack index of the address it was about, 0 for none.  Raises, or when
-** 'safe' pushes nil, err and returns 2. */
+** 'safe' (cs_issafe has the last word) pushes nil, err and returns 2. */
 int cs_fail(lua_State *L, int safe, int err, const char *op, int addr) {
   int number = err;
   if (err == CS_ETIMEOUT) number = ETIMEDOUT;
@@ -143,7 +153,13 @@ int cs_failas(lua_State *L, int safe, const char *class, int err,
 /* The same for a failure that has no errno, only a text (Python's
 ** OSError("...")). */
 int cs_failtext(lua_State *L, int safe, const char *what, const char *op) {
-  push_error(L, op, 0);
+  return cs_failabout(L, safe, what, op, 0);
+}
+
+/* The same about an address, as in cs_fail. */
+int cs_failabout(lua_State *L, int safe, const char *what, const char *op,
+                 int addr) {
+  push_error(L, op, addr);
   return fail(L, safe, "default", 0, NULL, what);
 }
 
@@ -269,6 +285,16 @@ int cs_checkbool(lua_State *L, int arg) {
   return lua_toboolean(L, arg);
 }
 
+/* A string that C can take: it may not end before Lua's does. */
+const char *cs_checkname(lua_State *L, int arg) {
+  size_t len;
+  const char *name;
+  if (lua_type(L, arg) != LUA_TSTRING) cs_typeerror(L, arg, "string");
+  name = lua_tolstring(L, arg, &len);
+  if (strlen(name) != len) cs_argerror(L, arg, "embedded zero");
+  return name;
+}
+
 /*
 ** Hooks
 */
@@ -298,11 +324,38 @@ static int error_seterrors(lua_State *L) {
   return 0;
 }
 
-/* core.errnoname(number) -> "ECONNREFUSED", or nil. */
-static int error_name(lua_State *L) {
-  lua_Integer n = luaL_checkinteger(L, 1);
-  lua_pushstring(L, n > 0 && n < 4096 ? cs_errnoname((int)n) : NULL);
+/* core.safely(f) -> the same C function for csock.safe: what f raises because
+** the world refuses, it returns, as nil, err. */
+static int error_safely(lua_State *L) {
+  lua_CFunction f = lua_tocfunction(L, 1);
+  luaL_argcheck(L, f != NULL, 1, "C function expected");
+  luaL_argcheck(L, lua_getupvalue(L, 1, 2) == NULL, 1, "one upvalue expected");
+  if (lua_getupvalue(L, 1, 1) == NULL) lua_pushnil(L);
+  lua_pushboolean(L, 1);
+  lua_pushcclosure(L, f, 2);
   return 1;
+}
+
+/* core.describe(number [, space]) -> its code or nil, its text: of an errno, or
+** of another number space, "name" or "host". */
+static int error_describe(lua_State *L) {
+  static const char *const spaces[] = {"errno", "name", "host", NULL};
+  lua_Integer given = luaL_checkinteger(L, 1);
+  int n = given >= INT_MIN && given <= INT_MAX ? (int)given : INT_MIN;
+  switch (luaL_checkoption(L, 2, "errno", spaces)) {
+  case 0:
+    lua_pushstring(L, n > 0 && n < 4096 ? cs_errnoname(n) : NULL);
+    lua_pushstring(L, strerror(n));
+    break;
+  case 1:
+    lua_pushstring(L, name_code(n));
+    lua_pushstring(L, gai_strerror(n));
+    break;
+  default:
+    lua_pushstring(L, host_code(n));
+    lua_pushstring(L, hstrerror(n));
+  }
+  return 2;
 }
 
 void cs_open_error(lua_State *L) {
@@ -310,6 +363,8 @@ void cs_open_error(lua_State *L) {
   lua_rawsetp(L, LUA_REGISTRYINDEX, &classes);
   lua_pushcfunction(L, error_seterrors);
   lua_setfield(L, -2, "seterrors");
-  lua_pushcfunction(L, error_name);
-  lua_setfield(L, -2, "errnoname");
+  lua_pushcfunction(L, error_safely);
+  lua_setfield(L, -2, "safely");
+  lua_pushcfunction(L, error_describe);
+  lua_setfield(L, -2, "describe");
 }

@@ -11,6 +11,7 @@
 ** another one they are only freed. */
 
 #define _GNU_SOURCE /* gethostbyname_r, RTLD_NODELETE */
+#include <arpa/inet.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <limits.h>
@@ -25,7 +26,7 @@
 
 #define MAXTHREADS 16
 #define STACK      (512 * 1024)     /* modules of nsswitch(5) are not modest */
-#define MAXBUFFER  (64 * 1024)      /* for one host's names and addresses */
+#define MAXBUFFER  (64 * 1024)      /* for what one name stands for */
 #define REST       (CS_SECOND / 50) /* for threads, before a fork */
 
 enum { NEW, QUEUED, RUNNING, ANSWERED };
@@ -103,31 +104,87 @@ static int find_entry(cs_Lookup *q, size_t size) {
   socklen_t len = sa->sa_family == AF_INET6 ? sizeof(struct in6_addr)
                                             : sizeof(struct in_addr);
   if (q->what == CS_BYNAME)
-    return gethostbyname_r(q->host, &q->storage, q->buffer, size, &q->entry,
-                           &q->unknown);
-  return gethostbyaddr_r(bytes, len, sa->sa_family, &q->storage, q->buffer,
+    return gethostbyname_r(q->host, &q->storage.host, q->buffer, size,
+                           &q->entry, &q->unknown);
+  return gethostbyaddr_r(bytes, len, sa->sa_family, &q->storage.host, q->buffer,
                          size, &q->entry, &q->unknown);
 }
 
-/* As Python: first the addresses, whose error is getaddrinfo's, then the
-** entry. */
-static void ask_entry(cs_Lookup *q) {
+static int find_service(cs_Lookup *q, size_t size) {
+  struct servent *s = NULL;
+  int n = getservbyname_r(q->host, q->service, &q->storage.service, q->buffer,
+                          size, &s);
+  q->number = s != NULL ? ntohs((uint16_t)s->s_port) : -1;
+  return n;
+}
+
+static int find_port(cs_Lookup *q, size_t size) {
+  struct servent *s = NULL;
+  int n = getservbyport_r(htons((uint16_t)q->number), q->service,
+                          &q->storage.service, q->buffer, size, &s);
+  q->found = s != NULL ? s->s_name : NULL;
+  return n;
+}
+
+#if defined(CS_PROTOCOLS)
+static int find_protocol(cs_Lookup *q, size_t size) {
+  struct protoent *p = NULL;
+  int n = getprotobyname_r(q->host, &q->storage.protocol, q->buffer, size, &p);
+  q->number = p != NULL ? p->p_proto : -1;
+  return n;
+}
+#endif
+
+/* Ask a table, with as much memory as the answer needs: what 'find' returns. */
+static int ask_table(cs_Lookup *q, int (*find)(cs_Lookup *q, size_t size)) {
   size_t size = 1024;
   int n;
-  ask_addresses(q);
-  if (q->error != 0) return;
   do {
     free(q->buffer);
     q->buffer = malloc(size);
     if (q->buffer == NULL) {
       q->error = EAI_MEMORY;
-      return;
+      return ENOMEM;
     }
-    n = find_entry(q, size);
+    n = find(q, size);
     size *= 2;
   } while (n == ERANGE && size <= MAXBUFFER);
-  if (n != 0) q->entry = NULL;
+  return n;
+}
+
+/* As Python: first the addresses, whose error is getaddrinfo's, then the
+** entry. */
+static void ask_entry(cs_Lookup *q) {
+  ask_addresses(q);
+  if (q->error != 0) return;
+  if (ask_table(q, find_entry) != 0) q->entry = NULL;
   if (q->entry == NULL && q->unknown == 0) q->unknown = NO_RECOVERY;
+}
+
+static void answer(cs_Lookup *q) {
+  switch (q->what) {
+  case CS_ADDRESSES:
+    ask_addresses(q);
+    break;
+  case CS_NAME:
+    ask_name(q);
+    break;
+  case CS_BYNAME:
+  case CS_BYADDRESS:
+    ask_entry(q);
+    break;
+  case CS_SERVICE:
+    ask_table(q, find_service);
+    break;
+  case CS_PORT:
+    ask_table(q, find_port);
+    break;
+  case CS_PROTOCOL:
+#if defined(CS_PROTOCOLS)
+    ask_table(q, find_protocol);
+#endif
+    break;
+  }
 }
 
 /* Does the service of the question need no data base? */
@@ -204,12 +261,7 @@ static void serve(cs_Lookups *all, cs_Lookup *q) {
   q->state = RUNNING;
   all->busy++;
   pthread_mutex_unlock(&all->lock);
-  if (q->what == CS_ADDRESSES)
-    ask_addresses(q);
-  else if (q->what == CS_NAME)
-    ask_name(q);
-  else
-    ask_entry(q);
+  answer(q);
   pthread_mutex_lock(&all->lock);
   all->busy--;
   q->state = ANSWERED;

@@ -182,6 +182,12 @@ cs_Task *cs_resumed(lua_State *L, cs_Loop *loop) {
   return t;
 }
 
+/* Raise it, in csock.safe too: it is for whoever is round the operation. */
+static void stop(lua_State *L, int err, const char *op) {
+  cs_fail(L, 1, err, op, 0);
+  lua_error(L);
+}
+
 /* Raise what somebody has asked for: a cancellation, the end of a scope. */
 void cs_checkcancel(lua_State *L, cs_Loop *loop, const char *op) {
   cs_Task *t = loop->current;
@@ -189,10 +195,9 @@ void cs_checkcancel(lua_State *L, cs_Loop *loop, const char *op) {
   if (t != NULL && t->cancel) {
     t->cancel = 0;
     t->told = 1;
-    cs_fail(L, 0, CS_ECANCEL, op, 0);
+    stop(L, CS_ECANCEL, op);
   }
-  if (scope != CS_FOREVER && scope <= cs_now())
-    cs_fail(L, 0, CS_ETIMEOUT, op, 0);
+  if (scope != CS_FOREVER && scope <= cs_now()) stop(L, CS_ETIMEOUT, op);
 }
 
 static int arm(cs_Loop *loop, cs_Task *t, int64_t deadline) {
@@ -281,10 +286,25 @@ static void judge(lua_State *L, cs_Loop *loop, cs_Task *t, int status) {
     return;
   lua_rawgetp(L, LUA_REGISTRYINDEX, &loop_key);
   lua_getiuservalue(L, -1, CS_TASKS);
-  lua_rawgetp(L, -1, t);
+  lua_rawgeti(L, -1, (lua_Integer)t->place);
   cs_pushname(L, lua_gettop(L));
   cs_warnslow(L, lua_tostring(L, -1), &loop->slow);
   lua_pop(L, 4);
+}
+
+/* Strike a task from the list of the live; the last one takes its place.  From
+** here on only a handle keeps it. */
+static void strike(lua_State *L, cs_Loop *loop, cs_Task *t) {
+  cs_Task *last;
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &loop_key);
+  lua_getiuservalue(L, -1, CS_TASKS);
+  lua_rawgeti(L, -1, (lua_Integer)loop->live);
+  last = lua_touserdata(L, -1);
+  last->place = t->place;
+  lua_rawseti(L, -2, (lua_Integer)t->place);
+  lua_pushnil(L);
+  lua_rawseti(L, -2, (lua_Integer)loop->live--);
+  lua_pop(L, 2);
 }
 
 /* A task has ended with 'status' (LUA_YIELD: it is being killed). */
@@ -296,16 +316,11 @@ static void end_task(lua_State *L, cs_Loop *loop, cs_Task *t, int status) {
     close_thread(L, t->co);
   cs_cleartimer(&loop->timers, &t->timer);
   cs_wakeall(loop, &t->joiners, CS_GO);
-  loop->live--;
   if (status == LUA_OK && t->nresults == 0) {
     keep_thread(L, t->co);
     t->co = NULL;
   }
-  lua_rawgetp(L, LUA_REGISTRYINDEX, &loop_key);
-  lua_getiuservalue(L, -1, CS_TASKS);
-  lua_pushnil(L);
-  lua_rawsetp(L, -2, t); /* from here on only a handle keeps it */
-  lua_pop(L, 2);
+  strike(L, loop, t);
 }
 
 static void resume(lua_State *L, cs_Loop *loop, cs_Task *t) {
@@ -600,6 +615,14 @@ void cs_pushloop(lua_State *L) {
 void cs_setfuncs(lua_State *L, const luaL_Reg *funcs) {
   cs_pushloop(L);
   luaL_setfuncs(L, funcs, 1);
+}
+
+/* The same for functions whose results nobody sees: they raise on csock.safe's
+** sockets too (cs_issafe). */
+void cs_setraising(lua_State *L, const luaL_Reg *funcs) {
+  cs_pushloop(L);
+  lua_pushboolean(L, 0);
+  luaL_setfuncs(L, funcs, 2);
 }
 
 static const luaL_Reg loop_funcs[] = {

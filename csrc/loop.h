@@ -51,6 +51,7 @@ typedef struct cs_Task {
   int64_t since;     /* the turn in which this wait began */
   lua_Integer number;
   cs_Link joiners;
+  size_t place;         /* in the list of live tasks */
   int nresults;         /* on co's stack; of a failed one, its error */
   unsigned char state;  /* enum cs_State */
   unsigned char why;    /* enum cs_Why */
@@ -72,7 +73,9 @@ typedef struct cs_Loop {
   unsigned ended; /* how often: no task has lived through one */
   int64_t scope;  /* what loop.timeout allows outside of tasks */
   int64_t default_timeout;
+  int lent; /* one more than a descriptor that dup has made for a socket */
   const void *socketmeta; /* identity of the plain socket's metatable */
+  const void *safemeta;   /* and of csock.safe's plain socket's */
   cs_Link ready, batch;   /* to run; those of them whose turn it is */
   size_t live, polled;    /* tasks, and how many of them wait for a source */
   lua_Integer spawned;    /* tasks ever */
@@ -86,15 +89,21 @@ typedef struct cs_Loop {
   char scratch[CS_SCRATCH];
 } cs_Loop;
 
-/* user values of the loop's userdata: the live tasks, coroutines to be used
-** again, coroutines (csock.coroutine) whose wait has passed to their resumer,
-** the metatable of plain sockets */
+/* user values of the loop's userdata: the live tasks, a list without holes;
+** coroutines to be used again; coroutines (csock.coroutine) whose wait has
+** passed to their resumer; the metatables of plain sockets, csock's and
+** csock.safe's; the metatable of tasks, the function that is the body of each
+** and the message handler of that */
 enum {
   CS_TASKS = 1,
   CS_IDLE,
   CS_PASSED,
   CS_SOCKETMETA,
-  CS_LOOPVALUES = CS_SOCKETMETA
+  CS_SAFEMETA,
+  CS_TASKMETA,
+  CS_TASKBODY,
+  CS_TASKFAULT,
+  CS_LOOPVALUES = CS_TASKFAULT
 };
 
 /* user values of a task's */
@@ -103,6 +112,13 @@ enum { CS_THREAD = 1, CS_TRACEBACK, CS_TASKNAME, CS_TASKVALUES = CS_TASKNAME };
 /* Every C function of csock has the loop's userdata as its first upvalue. */
 static inline cs_Loop *cs_loop(lua_State *L) {
   return (cs_Loop *)lua_touserdata(L, lua_upvalueindex(1));
+}
+
+/* Push a live task. */
+static inline void cs_pushtask(lua_State *L, const cs_Task *t) {
+  lua_getiuservalue(L, lua_upvalueindex(1), CS_TASKS);
+  lua_rawgeti(L, -1, (lua_Integer)t->place);
+  lua_remove(L, -2);
 }
 
 /* What the current task is about to wait for: the name of an operation, whose
@@ -142,6 +158,7 @@ int64_t cs_checktimeout(lua_State *L, int arg);
 void cs_pushname(lua_State *L, int task);
 void cs_pushloop(lua_State *L);
 void cs_setfuncs(lua_State *L, const luaL_Reg *funcs);
+void cs_setraising(lua_State *L, const luaL_Reg *funcs);
 void cs_open_loop(lua_State *L);
 
 #endif

@@ -271,22 +271,23 @@ static int file_readline(lua_State *L) {
 }
 
 /* f() -> the next line with its newline, nil at the end: a file is its own
-** iterator. */
+** iterator, and as such always raises what goes wrong. */
 static int file_next(lua_State *L) {
   return read_item(L, to_reader(L), CS_LINE, 0, 1);
 }
 
-/* Upvalues: the loop, the number of formats, the file, the formats. */
+/* Upvalues: the loop, false (cs_issafe), the number of formats, the file, the
+** formats. */
 static int next_formats(lua_State *L) {
-  int n = (int)lua_tointeger(L, lua_upvalueindex(2));
+  int n = (int)lua_tointeger(L, lua_upvalueindex(3));
   lua_settop(L, 0);
   luaL_checkstack(L, n + LUA_MINSTACK, "too many formats");
-  for (int i = 0; i <= n; i++) lua_pushvalue(L, lua_upvalueindex(3 + i));
+  for (int i = 0; i <= n; i++) lua_pushvalue(L, lua_upvalueindex(4 + i));
   return read_formats(L, to_reader(L));
 }
 
 /* f:lines([format...]) -> an iterator over what f:read(format...) gives by
-** Lua's rules; "l". */
+** Lua's rules; "l".  As Lua's it raises what goes wrong, always. */
 static int file_lines(lua_State *L) {
   int n = lua_gettop(L) - 1;
   cs_Item item;
@@ -298,9 +299,10 @@ static int file_lines(lua_State *L) {
     n = 1;
   }
   cs_pushloop(L);
+  lua_pushboolean(L, 0);
   lua_pushinteger(L, n);
-  lua_rotate(L, 1, 2);
-  lua_pushcclosure(L, next_formats, n + 3);
+  lua_rotate(L, 1, 3);
+  lua_pushcclosure(L, next_formats, n + 4);
   return 1;
 }
 
@@ -464,7 +466,7 @@ static const luaL_Reg reader_funcs[] = {
 /* Adds its methods to core.file. */
 void cs_open_reader(lua_State *L) {
   lua_getfield(L, -1, "file");
-  cs_setfuncs(L, reader_funcs);
+  cs_setraising(L, reader_funcs);
   lua_getfield(L, -1, "methods");
   cs_setfuncs(L, reader_methods);
   lua_pop(L, 2);

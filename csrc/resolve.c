@@ -1,7 +1,7 @@
 /* resolve: the look-ups of lookup.c as operations for the driver, so that a
 ** task waits for a name server as it waits for a peer; and Python's functions
-** on names of hosts.  Not here: the calls of the resolver and their threads
-** (lookup), addresses that are numbers (address).
+** on names of hosts, services and protocols.  Not here: the calls of the system
+** and their threads (lookup), addresses that are numbers (address, inet).
 ** Invariant: a look-up lives in a userdata, which is a variable to be closed
 ** while somebody waits for it: however the wait ends, it is forgotten. */
 
@@ -133,25 +133,40 @@ static void set_host(cs_Address *a, const void *found) {
 static int finish_host(lua_State *L, Lookup *l) {
   if (l->question->error != 0) return unanswered(L, l);
   set_host(&l->address, l->question->list->ai_addr);
-  cs_pushaddress(L, &l->address);
+  cs_pushaddress(L, &l->address, 0);
   return 1;
+}
+
+/* What the address at 'arg' names is not there: results, as cs_fail.  For what
+** is too long Python has no errno. */
+static int missing(lua_State *L, int arg, cs_Handle *h, int err,
+                   const char *op) {
+  if (err == ENAMETOOLONG)
+    return cs_failtext(L, h->safe,
+                       lua_istable(L, arg) ? "interface name too long"
+                                           : "AF_UNIX path too long",
+                       op);
+  return cs_fail(L, h->safe, err, op, arg);
 }
 
 /* Make of the address argument 'arg' an address object (or a path): what the
 ** attempts then use, and errors tell.  Returns 0; or 1 when its host is a name:
 ** then there is a look-up in its place, and cs_drivenamed is to carry out the
-** operation.  Raises argument errors. */
-int cs_resolve(lua_State *L, int arg, int family) {
+** operation; or -n when it failed, with n results.  Raises argument errors. */
+int cs_resolve(lua_State *L, int arg, cs_Handle *h, int family, int proto,
+               const char *op) {
   cs_Address a;
   Lookup *l;
-  if (cs_checkaddress(L, arg, family, &a)) {
+  int n = cs_checkaddress(L, arg, family, proto, &a);
+  if (n < 0) return -missing(L, arg, h, -n, op);
+  if (n > 0) {
     if (!lua_istable(L, arg)) return 0;
-    cs_pushaddress(L, &a);
+    cs_pushaddress(L, &a, proto);
     lua_replace(L, arg);
     return 0;
   }
   l = push_lookup(L, CS_ADDRESSES, lua_tostring(L, -1), NULL, finish_host);
-  l->question->family = family;
+  l->question->family = a.u.any.sa_family;
   l->question->type = SOCK_STREAM; /* one of each address */
   l->address = a;
   lua_pushvalue(L, arg);
@@ -184,7 +199,7 @@ int cs_drivenamed(lua_State *L, cs_Handle *h, const cs_Op *op,
   Lookup *l = lua_touserdata(L, op->address);
   prepare(l, op->name, timeout);
   l->op.failed = op->failed;
-  l->h.safe = h->safe;
+  l->h.safe = (unsigned char)cs_issafe(L, h->safe);
   l->timeout = timeout;
   l->deadline = cs_deadline(l->h.timeout);
   l->top = lua_gettop(L);
@@ -208,18 +223,8 @@ static int ask(lua_State *L, const char *name, int64_t timeout) {
   return wait_lookup(L);
 }
 
-/* A host or service: no string of C may end before Lua's does. */
-static const char *check_name(lua_State *L, int arg) {
-  size_t len;
-  const char *name;
-  if (lua_type(L, arg) != LUA_TSTRING) cs_typeerror(L, arg, "string");
-  name = lua_tolstring(L, arg, &len);
-  luaL_argcheck(L, strlen(name) == len, arg, "embedded zero");
-  return name;
-}
-
 static const char *opt_name(lua_State *L, int arg) {
-  return lua_isnoneornil(L, arg) ? NULL : check_name(L, arg);
+  return lua_isnoneornil(L, arg) ? NULL : cs_checkname(L, arg);
 }
 
 static void push_info(lua_State *L, const struct addrinfo *ai) {
@@ -236,7 +241,7 @@ static void push_info(lua_State *L, const struct addrinfo *ai) {
   lua_rawseti(L, -2, 3);
   lua_pushstring(L, ai->ai_canonname != NULL ? ai->ai_canonname : "");
   lua_rawseti(L, -2, 4);
-  cs_pushaddress(L, &a);
+  cs_pushaddress(L, &a, 0);
   lua_rawseti(L, -2, 5);
 }
 
@@ -361,14 +366,14 @@ static int get_address(lua_State *L, cs_Address *a) {
   if (!lua_istable(L, 1)) {
     if (lua_type(L, 1) != LUA_TUSERDATA) cs_typeerror(L, 1, "{host, port}");
     lua_getfield(L, 1, "family");
-    cs_checkaddress(L, 1, (int)lua_tointeger(L, -1), a);
+    cs_checkaddress(L, 1, (int)lua_tointeger(L, -1), 0, a);
     return 0;
   }
   err = parse_host(L, &found);
   if (err != 0) return err;
   if (found.ss_family == AF_INET && lua_geti(L, 1, 3) != LUA_TNIL)
     luaL_argerror(L, 1, "address: two items for IPv4");
-  if (!cs_checkaddress(L, 1, found.ss_family, a)) set_host(a, &found);
+  if (!cs_checkaddress(L, 1, found.ss_family, 0, a)) set_host(a, &found);
   return 0;
 }
 
@@ -405,7 +410,7 @@ static int finish_gethostbyname(lua_State *L, Lookup *l) {
 /* gethostbyname(name) -> its first IPv4 address, a string.  Raises gaierror,
 ** timeout.  (Python's socket.gethostbyname) */
 static int resolve_gethostbyname(lua_State *L) {
-  const char *host = check_name(L, 1);
+  const char *host = cs_checkname(L, 1);
   if (*host == '\0') /* as in addresses */
     lua_pushliteral(L, "0.0.0.0");
   else if (strcmp(host, "<broadcast>") == 0)
@@ -442,7 +447,7 @@ static int finish_entry(lua_State *L, Lookup *l) {
 
 static int ask_entry(lua_State *L, enum cs_Question what, int family,
                      const char *name) {
-  const char *host = check_name(L, 1);
+  const char *host = cs_checkname(L, 1);
   Lookup *l = push_lookup(L, what, host, NULL, finish_entry);
   l->question->family = family;
   l->question->type = SOCK_STREAM;
@@ -462,6 +467,55 @@ static int resolve_gethostbyname_ex(lua_State *L) {
 static int resolve_gethostbyaddr(lua_State *L) {
   return ask_entry(L, CS_BYADDRESS, AF_UNSPEC, "gethostbyaddr");
 }
+
+static int finish_number(lua_State *L, Lookup *l) {
+  const cs_Lookup *q = l->question;
+  if (q->error != 0) return unanswered(L, l);
+  if (q->number < 0)
+    return cs_failabout(L, l->h.safe,
+                        q->what == CS_SERVICE ? "service/proto not found"
+                                              : "protocol not found",
+                        l->op.name, l->op.address);
+  lua_pushinteger(L, q->number);
+  return 1;
+}
+
+/* getservbyname(name [, protocol]) -> the port of a service; by any protocol,
+** or "tcp", "udp" and the like.  Raises error, timeout.  (Python's
+** socket.getservbyname, services(5)) */
+static int resolve_getservbyname(lua_State *L) {
+  const char *name = cs_checkname(L, 1), *protocol = opt_name(L, 2);
+  push_lookup(L, CS_SERVICE, name, protocol, finish_number);
+  return ask(L, "getservbyname", cs_loop(L)->default_timeout);
+}
+
+static int finish_port(lua_State *L, Lookup *l) {
+  if (l->question->error != 0) return unanswered(L, l);
+  if (l->question->found == NULL)
+    return cs_failabout(L, l->h.safe, "port/proto not found", l->op.name,
+                        l->op.address);
+  lua_pushstring(L, l->question->found);
+  return 1;
+}
+
+/* getservbyport(port [, protocol]) -> the name of the service of a port
+** (0-65535).  Raises error, timeout.  (Python's socket.getservbyport) */
+static int resolve_getservbyport(lua_State *L) {
+  int port = cs_checkint(L, 1);
+  const char *protocol = opt_name(L, 2);
+  luaL_argcheck(L, port >= 0 && port <= 65535, 1, "port must be 0-65535");
+  push_lookup(L, CS_PORT, NULL, protocol, finish_port)->question->number = port;
+  return ask(L, "getservbyport", cs_loop(L)->default_timeout);
+}
+
+#if defined(CS_PROTOCOLS)
+/* getprotobyname(name) -> the number of a protocol, as in IPPROTO_TCP.  Raises
+** error, timeout.  (Python's socket.getprotobyname, protocols(5)) */
+static int resolve_getprotobyname(lua_State *L) {
+  push_lookup(L, CS_PROTOCOL, cs_checkname(L, 1), NULL, finish_number);
+  return ask(L, "getprotobyname", cs_loop(L)->default_timeout);
+}
+#endif
 
 /* gethostname() -> the name of this machine (gethostname(2)). */
 static int resolve_gethostname(lua_State *L) {
@@ -504,6 +558,11 @@ static const luaL_Reg resolve_funcs[] = {
     {"gethostbyname_ex", resolve_gethostbyname_ex},
     {"gethostname", resolve_gethostname},
     {"getnameinfo", resolve_getnameinfo},
+#if defined(CS_PROTOCOLS)
+    {"getprotobyname", resolve_getprotobyname},
+#endif
+    {"getservbyname", resolve_getservbyname},
+    {"getservbyport", resolve_getservbyport},
     {"sethostname", resolve_sethostname},
     {NULL, NULL},
 };

@@ -1,4 +1,4 @@
-/* resolve: host names, through the system's resolver. */
+/* resolve: names of hosts, services and protocols, by asking the system. */
 
 #ifndef cs_resolve_h
 #define cs_resolve_h
@@ -8,7 +8,8 @@
 #include "drive.h"
 #include "lookup.h"
 
-int cs_resolve(lua_State *L, int arg, int family);
+int cs_resolve(lua_State *L, int arg, cs_Handle *h, int family, int proto,
+               const char *op);
 int cs_drivenamed(lua_State *L, cs_Handle *h, const cs_Op *op, int64_t timeout);
 cs_Lookups *cs_lookups(lua_State *L);
 void cs_open_resolve(lua_State *L);

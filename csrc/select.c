@@ -1,6 +1,6 @@
 /* select: a set of descriptors, each with the events that are asked for, and
 ** one way to wait for any of them.  poll(2) says what is ready; a task that has
-** to wait does so for a descriptor that stands for all (the poller's group), or,
+** to wait does so for a descriptor that stands for all, the poller's group, or,
 ** where there is none, looks again every moment.
 ** Not here: the meaning of lists, objects and time (lua/csock/select.lua).
 ** Invariant: the group's descriptor lives while its set waits, no longer. */
@@ -89,7 +89,7 @@ static int try_set(lua_State *L, cs_Handle *h, int dontwait) {
 
 static int failed_set(lua_State *L, cs_Handle *h, int err) {
   Set *s = (Set *)h;
-  if (err != CS_ETIMEOUT) return cs_fail(L, 0, err, s->op->name, 0);
+  if (err != CS_ETIMEOUT) return cs_fail(L, h->safe, err, s->op->name, 0);
   lua_newtable(L);
   return 1;
 }
@@ -115,7 +115,7 @@ static int select_set(lua_State *L) {
   s->h.loop = cs_loop(L);
   s->h.timeout = -1;
   s->h.nonblock = 1;
-  s->h.safe = 0;
+  s->h.safe = 1;
   s->op = lua_toboolean(L, 2) ? &op_select : &op_poll;
   s->count = count;
   cs_opensource(&s->h.source, -1);
@@ -143,14 +143,14 @@ static int wait_outside(lua_State *L, Set *s, int64_t timeout) {
     if (n == -EINTR)
       cs_runhooks(L);
     else if (n < 0)
-      return cs_fail(L, 0, -n, s->op->name, 0);
+      return cs_fail(L, s->h.safe, -n, s->op->name, 0);
     else if (deadline <= scope)
       return failed_set(L, &s->h, CS_ETIMEOUT);
   }
 }
 
 /* set:wait(timeout) -> {fd, events, fd, events...}: what is ready, or nothing
-** after `timeout` seconds. */
+** after `timeout` seconds; or nil, err. */
 static int set_wait(lua_State *L) {
   Set *s = luaL_checkudata(L, 1, SET);
   int64_t timeout = cs_checktimeout(L, 2);
@@ -184,9 +184,9 @@ static int select_fileno(lua_State *L) {
   return 1;
 }
 
-/* unknown(): raise what modify says of a descriptor it does not know. */
+/* unknown() -> nil, err: what modify says of a descriptor it does not know. */
 static int select_unknown(lua_State *L) {
-  return cs_fail(L, 0, ENOENT, "modify", 0);
+  return cs_fail(L, 1, ENOENT, "modify", 0);
 }
 
 static const luaL_Reg set_methods[] = {

@@ -127,10 +127,15 @@ static int send_block(lua_State *L) {
   return cs_drive(L, lua_touserdata(L, 1), &op_block);
 }
 
-/* A `read` or `seek` has failed; its errno, if it told one, is at 'arg'. */
+/* A `read` or `seek` has failed; its errno, if it told one, is at 'arg', below
+** that a message, or the error object of one of csock.safe's files. */
 static int file_failed(lua_State *L, int arg, int otherwise) {
   cs_Handle *h = lua_touserdata(L, 1);
   int err = (int)lua_tointeger(L, arg);
+  if (lua_istable(L, arg - 1)) {
+    lua_settop(L, arg - 1);
+    return h->safe ? 2 : lua_error(L);
+  }
   return cs_fail(L, h->safe, err > 0 ? err : otherwise, "sendfile", 0);
 }
 

@@ -1,6 +1,7 @@
-/* socket: the socket object: its life, its connections, its properties.  Not
-** here: data (transfer), names of hosts (resolve), and what it means to be a
-** class, to be printed, to have fields, which is Lua's (lua/csock/socket.lua).
+/* socket: the socket object: its end, its connections, its properties.  Not
+** here: whence it has its descriptor (descriptor), data (transfer), names of
+** hosts (resolve), and what it means to be a class, to be printed, to have
+** fields, which is Lua's (lua/csock/socket.lua).
 ** Invariant: fd is -1 from before the first moment the object is visible until
 ** it is open, and again from the moment it is closed; so every system call on
 ** a closed socket says EBADF by itself. */
@@ -51,125 +52,58 @@ static int result(lua_State *L, cs_Socket *s, int n, const char *op, int addr) {
 
 /* Push a new socket, closed, with the metatable on top of the stack, which it
 ** replaces. */
-static cs_Socket *push_closed(lua_State *L, cs_Loop *loop) {
+static cs_Socket *push_closed(lua_State *L, cs_Loop *loop, int safe) {
   cs_Socket *s = lua_newuserdatauv(L, sizeof *s, 1);
   memset(s, 0, sizeof *s);
   cs_opensource(&s->h.source, -1);
   s->h.loop = loop;
   s->h.timeout = loop->default_timeout;
+  s->h.safe = (unsigned char)safe;
   lua_insert(L, -2);
   lua_setmetatable(L, -2);
   return s;
 }
 
-static cs_Socket *push_plain(lua_State *L, cs_Loop *loop) {
-  lua_getiuservalue(L, lua_upvalueindex(1), CS_SOCKETMETA);
-  return push_closed(L, loop);
+/* Push a new socket of the class itself, csock's or csock.safe's, closed. */
+cs_Socket *cs_pushsocket(lua_State *L, cs_Loop *loop, int safe) {
+  lua_getiuservalue(L, lua_upvalueindex(1), safe ? CS_SAFEMETA : CS_SOCKETMETA);
+  return push_closed(L, loop, safe);
 }
 
 /* Give a closed socket its descriptor, whose O_NONBLOCK is 'nonblock'. */
-static void open_socket(cs_Socket *s, int fd, int nonblock) {
+void cs_opensocket(cs_Socket *s, int fd, int nonblock) {
   s->h.source.fd = fd;
   s->h.nonblock = (unsigned char)nonblock;
   s->closed = 0;
 }
 
-/* new(metatable) -> a closed socket of that class. */
+/* new(metatable [, safe]) -> a closed socket of that class. */
 static int socket_new(lua_State *L) {
+  int safe = lua_toboolean(L, 2);
   luaL_checktype(L, 1, LUA_TTABLE);
   lua_settop(L, 1);
-  push_closed(L, cs_loop(L));
+  push_closed(L, cs_loop(L), safe);
   return 1;
 }
 
-/* plain(metatable): what accept and socketpair make from now on. */
+/* plain(metatable [, safe]): what accept and socketpair make from now on. */
 static int socket_plain(lua_State *L) {
+  cs_Loop *loop = cs_loop(L);
+  int safe = lua_toboolean(L, 2);
   luaL_checktype(L, 1, LUA_TTABLE);
   lua_settop(L, 1);
-  cs_loop(L)->socketmeta = lua_topointer(L, 1);
-  lua_setiuservalue(L, lua_upvalueindex(1), CS_SOCKETMETA);
+  *(safe ? &loop->safemeta : &loop->socketmeta) = lua_topointer(L, 1);
+  lua_setiuservalue(L, lua_upvalueindex(1), safe ? CS_SAFEMETA : CS_SOCKETMETA);
   return 0;
 }
 
-static int get_int(int fd, int number, int *value) {
-  socklen_t len = sizeof *value;
-  return getsockopt(fd, SOL_SOCKET, number, value, &len);
-}
-
-/* Find out what an adopted descriptor is; -1 with errno when no socket. */
-static int inspect(cs_Socket *s, int fd) {
-  if (get_int(fd, SO_TYPE, &s->type) < 0) return -1;
-#if defined(SO_DOMAIN) && defined(SO_PROTOCOL)
-  get_int(fd, SO_DOMAIN, &s->family);
-  get_int(fd, SO_PROTOCOL, &s->proto);
-#else
-  {
-    cs_Address a;
-    a.len = sizeof a.u;
-    if (getsockname(fd, &a.u.any, &a.len) == 0) s->family = a.u.any.sa_family;
-  }
-#endif
-  return 0;
-}
-
-/* Arguments of the constructor are one off: the class has put the socket in
-** front. */
-static int init_arg(lua_State *L, int arg, int def) {
-  int isint;
-  lua_Integer n = lua_tointegerx(L, arg, &isint);
-  if (lua_isnil(L, arg)) return def;
-  if (!isint)
-    return cs_misuse(L,
-                     "bad argument #%d to 'socket' (integer expected, got %s)",
-                     arg - 1, luaL_typename(L, arg));
-  if (n < INT_MIN || n > INT_MAX)
-    return cs_misuse(L, "bad argument #%d to 'socket' (out of range)", arg - 1);
-  return (int)n;
-}
-
-static int adopt(lua_State *L, cs_Socket *s, int fd) {
-  int nonblock;
-  if (inspect(s, fd) < 0) return cs_fail(L, s->h.safe, errno, "socket", 0);
-  s->family = init_arg(L, 2, s->family);
-  s->type = init_arg(L, 3, s->type) & ~(SOCK_NONBLOCK | SOCK_CLOEXEC);
-  s->proto = init_arg(L, 4, s->proto);
-  nonblock = cs_getnonblock(fd);
-  if (nonblock < 0) return cs_fail(L, s->h.safe, -nonblock, "socket", 0);
-  if (s->h.timeout >= 0 && !nonblock) {
-    int err = cs_setnonblock(fd, 1);
-    if (err != 0) return cs_fail(L, s->h.safe, -err, "socket", 0);
-    nonblock = 1;
-  }
-  open_socket(s, fd, nonblock);
-  return 0;
-}
-
-/* socket:__init([family [, type [, proto [, fileno]]]]): family AF_INET, type
-** SOCK_STREAM (with SOCK_NONBLOCK the timeout is 0), proto 0; or an existing
-** descriptor, which tells the three itself.  (socket(2)) */
-static int sock_init(lua_State *L) {
-  cs_Socket *s = cs_tosocket(L);
-  int family, type, proto, fd, nonblock;
-  if (s->h.source.fd >= 0) return cs_misuse(L, "the socket is open already");
-  lua_settop(L, 5);
-  family = init_arg(L, 2, AF_INET);
-  type = init_arg(L, 3, SOCK_STREAM);
-  proto = init_arg(L, 4, 0);
-  fd = init_arg(L, 5, -1);
-  if (!lua_isnil(L, 5) && fd < 0)
-    return cs_misuse(L, "bad argument #4 to 'socket' (negative descriptor)");
-  if (type & SOCK_NONBLOCK) s->h.timeout = 0;
-  if (fd >= 0) return adopt(L, s, fd);
-  type &= ~(SOCK_NONBLOCK | SOCK_CLOEXEC);
-  nonblock = s->h.timeout >= 0;
-  fd = socket(family, type | SOCK_CLOEXEC | (nonblock ? SOCK_NONBLOCK : 0),
-              proto);
-  if (fd < 0) return cs_fail(L, s->h.safe, errno, "socket", 0);
-  s->family = family;
-  s->type = type;
-  s->proto = proto;
-  open_socket(s, fd, nonblock);
-  return 0;
+/* Part with the descriptor, which stays open, or, with 'elsewhere', may be open
+** under another number as well: then the poller would watch it for ever. */
+void cs_leavesocket(cs_Socket *s, int elsewhere) {
+  int fd = s->h.source.fd, watched = s->h.source.watched;
+  cs_Poller *poller = &s->h.loop->poller;
+  cs_closesource(s->h.loop, &s->h.source);
+  if (watched && elsewhere) poller->ops->forget(poller, fd);
 }
 
 /* Close it for its user, and its descriptor with the last of its files: 0 or
@@ -178,7 +112,7 @@ int cs_closesocket(cs_Socket *s) {
   int fd = s->h.source.fd;
   s->closed = 1;
   if (fd < 0 || s->files > 0) return 0;
-  cs_closesource(s->h.loop, &s->h.source);
+  cs_leavesocket(s, s->h.shared);
   return cs_closefd(fd);
 }
 
@@ -193,38 +127,28 @@ static int sock_close(lua_State *L) {
   return 1;
 }
 
+static int describe(lua_State *L) {
+  luaL_tolstring(L, 1, NULL);
+  return 1;
+}
+
 /* The collector found it open: close it, and say so (Python's
-** ResourceWarning). */
+** ResourceWarning).  It is described first, while it has a name to tell, and
+** closed whether or not that works. */
 static int sock_collect(lua_State *L) {
   cs_Socket *s = cs_tosocket(L);
-  int fd = s->h.source.fd;
-  if (fd >= 0) {
-    cs_closesource(s->h.loop, &s->h.source);
-    cs_closefd(fd);
-    lua_warning(L, "csock: unclosed socket", 1);
-    lua_warning(
-        L,
-        lua_pushfstring(L, " fd=%d family=%d type=%d", fd, s->family, s->type),
-        0);
-  }
+  int fd = s->h.source.fd, status;
+  if (fd < 0) return 0;
+  lua_settop(L, 1);
+  lua_pushcfunction(L, describe);
+  lua_pushvalue(L, 1);
+  status = lua_pcall(L, 1, 1, 0);
+  cs_leavesocket(s, s->h.shared);
+  cs_closefd(fd);
+  if (status != LUA_OK) return lua_error(L);
+  lua_warning(L, "csock: unclosed socket ", 1);
+  lua_warning(L, lua_tostring(L, -1), 0);
   return 0;
-}
-
-/* sock:detach() -> its descriptor, which it forgets; -1 if it was closed. */
-static int sock_detach(lua_State *L) {
-  cs_Socket *s = cs_tosocket(L);
-  int fd = s->h.source.fd, watched = s->h.source.watched;
-  cs_Poller *poller = &s->h.loop->poller;
-  if (fd >= 0) cs_closesource(s->h.loop, &s->h.source);
-  if (watched) poller->ops->forget(poller, fd); /* it stays open */
-  lua_pushinteger(L, fd);
-  return 1;
-}
-
-/* sock:fileno() -> its descriptor, -1 when closed. */
-static int sock_fileno(lua_State *L) {
-  lua_pushinteger(L, cs_tosocket(L)->h.source.fd);
-  return 1;
 }
 
 /* socketpair([family [, type [, proto]]]) -> two connected sockets; family
@@ -233,10 +157,10 @@ static int socket_pair(lua_State *L) {
   cs_Loop *loop = cs_loop(L);
   int family = cs_optint(L, 1, AF_UNIX), type = cs_optint(L, 2, SOCK_STREAM);
   int proto = cs_optint(L, 3, 0), nonblock = loop->default_timeout >= 0;
-  int fds[2];
+  int fds[2], safe = cs_issafe(L, 0);
   cs_Socket *pair[2];
-  pair[0] = push_plain(L, loop);
-  pair[1] = push_plain(L, loop);
+  pair[0] = cs_pushsocket(L, loop, safe);
+  pair[1] = cs_pushsocket(L, loop, safe);
   if (type & SOCK_NONBLOCK) {
     pair[0]->h.timeout = pair[1]->h.timeout = 0;
     nonblock = 1;
@@ -249,7 +173,7 @@ static int socket_pair(lua_State *L) {
     pair[i]->family = family;
     pair[i]->type = type;
     pair[i]->proto = proto;
-    open_socket(pair[i], fds[i], nonblock);
+    cs_opensocket(pair[i], fds[i], nonblock);
   }
   return 2;
 }
@@ -261,7 +185,7 @@ static int socket_pair(lua_State *L) {
 static int try_bind(lua_State *L, cs_Handle *h, int dontwait) {
   cs_Address a;
   (void)dontwait;
-  cs_checkaddress(L, 2, ((cs_Socket *)h)->family, &a);
+  cs_checkaddress(L, 2, ((cs_Socket *)h)->family, 0, &a);
   if (bind(h->source.fd, &a.u.any, a.len) < 0) return -errno;
   lua_pushboolean(L, 1);
   return 1;
@@ -274,8 +198,9 @@ static int sock_bind(lua_State *L) {
   cs_Socket *s = cs_tosocket(L);
   int n;
   lua_settop(L, 2);
-  if (cs_resolve(L, 2, s->family))
-    return cs_drivenamed(L, &s->h, &op_bind, s->h.timeout);
+  n = cs_resolve(L, 2, &s->h, s->family, s->proto, "bind");
+  if (n < 0) return -n;
+  if (n > 0) return cs_drivenamed(L, &s->h, &op_bind, s->h.timeout);
   n = try_bind(L, &s->h, 0);
   return n > 0 ? n : cs_fail(L, s->h.safe, -n, "bind", 2);
 }
@@ -288,7 +213,7 @@ static int push_name(lua_State *L, GetName getname, const char *op) {
   a.len = sizeof a.u;
   if (getname(s->h.source.fd, &a.u.any, &a.len) < 0)
     return cs_fail(L, s->h.safe, errno, op, 0);
-  cs_pushaddress(L, &a);
+  cs_pushaddress(L, &a, s->proto);
   return 1;
 }
 
@@ -321,17 +246,16 @@ static int try_accept(lua_State *L, cs_Handle *h, int dontwait) {
   int nonblock = h->loop->default_timeout >= 0, fd;
   cs_Address a;
   (void)dontwait;
-  if (new == NULL) new = push_plain(L, h->loop);
+  if (new == NULL) new = cs_pushsocket(L, h->loop, h->safe);
   a.len = sizeof a.u;
   fd = accept4(h->source.fd, &a.u.any, &a.len,
                SOCK_CLOEXEC | (nonblock ? SOCK_NONBLOCK : 0));
   if (fd < 0) return -errno;
-  open_socket(new, fd, nonblock);
+  cs_opensocket(new, fd, nonblock);
   new->family = s->family;
   new->type = s->type;
   new->proto = s->proto;
-  new->h.safe = h->safe;
-  cs_pushaddress(L, &a);
+  cs_pushaddress(L, &a, s->proto);
   return 2;
 }
 
@@ -351,7 +275,7 @@ static int try_connect(lua_State *L, cs_Handle *h, int dontwait) {
   cs_Address a;
   int err = 0;
   (void)dontwait;
-  cs_checkaddress(L, 2, s->family, &a);
+  cs_checkaddress(L, 2, s->family, 0, &a);
   if (connect(h->source.fd, &a.u.any, a.len) < 0) err = errno;
   if (err == EISCONN && lua_toboolean(L, 3)) err = 0;
   if (err == EINPROGRESS || err == EINTR) {
@@ -372,7 +296,8 @@ static int connect_with(lua_State *L, const cs_Op *op) {
   int named;
   lua_settop(L, 2);
   lua_pushboolean(L, 0);
-  named = cs_resolve(L, 2, s->family);
+  named = cs_resolve(L, 2, &s->h, s->family, s->proto, op->name);
+  if (named < 0) return -named;
   return named ? cs_drivenamed(L, &s->h, op, s->h.timeout)
                : cs_drive(L, &s->h, op);
 }
@@ -455,7 +380,7 @@ static int sock_settimeout(lua_State *L) {
   int err = s->h.source.fd < 0 ? -EBADF : 0;
   luaL_checkany(L, 2);
   timeout = cs_checktimeout(L, 2);
-  if (err == 0 && s->h.nonblock != (timeout >= 0))
+  if (err == 0 && (s->h.shared || s->h.nonblock != (timeout >= 0)))
     err = cs_setnonblock(s->h.source.fd, timeout >= 0);
   if (err != 0) return cs_fail(L, s->h.safe, -err, "settimeout", 0);
   s->h.nonblock = timeout >= 0;
@@ -492,23 +417,6 @@ static int sock_setblocking(lua_State *L) {
 static int sock_getblocking(lua_State *L) {
   lua_pushboolean(L, cs_tosocket(L)->h.timeout != 0);
   return 1;
-}
-
-/* sock:get_inheritable() -> does a program that this one executes keep it? */
-static int sock_get_inheritable(lua_State *L) {
-  cs_Socket *s = cs_tosocket(L);
-  int n = cs_getinheritable(s->h.source.fd);
-  if (n < 0) return cs_fail(L, s->h.safe, -n, "get_inheritable", 0);
-  lua_pushboolean(L, n);
-  return 1;
-}
-
-/* sock:set_inheritable(flag) -> true; no socket is from the start (PEP 446). */
-static int sock_set_inheritable(lua_State *L) {
-  cs_Socket *s = cs_tosocket(L);
-  int err = cs_setinheritable(s->h.source.fd, cs_checkbool(L, 2));
-  errno = -err;
-  return result(L, s, err, "set_inheritable", 0);
 }
 
 static int sock_getfamily(lua_State *L) {
@@ -548,22 +456,17 @@ static int socket_setdefaulttimeout(lua_State *L) {
 }
 
 static const luaL_Reg sock_methods[] = {
-    {"__init", sock_init},
     {"accept", sock_accept},
     {"bind", sock_bind},
     {"close", sock_close},
     {"connect", sock_connect},
     {"connect_ex", sock_connect_ex},
-    {"detach", sock_detach},
-    {"fileno", sock_fileno},
-    {"get_inheritable", sock_get_inheritable},
     {"getblocking", sock_getblocking},
     {"getpeername", sock_getpeername},
     {"getsockname", sock_getsockname},
     {"getsockopt", sock_getsockopt},
     {"gettimeout", sock_gettimeout},
     {"listen", sock_listen},
-    {"set_inheritable", sock_set_inheritable},
     {"setblocking", sock_setblocking},
     {"setsockopt", sock_setsockopt},
     {"settimeout", sock_settimeout},
@@ -572,7 +475,6 @@ static const luaL_Reg sock_methods[] = {
 };
 
 static const luaL_Reg sock_getters[] = {
-    {"inheritable", sock_get_inheritable},
     {"blocking", sock_getblocking},
     {"closed", sock_getclosed},
     {"family", sock_getfamily},
@@ -583,7 +485,6 @@ static const luaL_Reg sock_getters[] = {
 };
 
 static const luaL_Reg sock_setters[] = {
-    {"inheritable", sock_set_inheritable},
     {"blocking", sock_setblocking},
     {"timeout", sock_settimeout},
     {NULL, NULL},
@@ -603,9 +504,10 @@ static const luaL_Reg core_funcs[] = {
     {NULL, NULL},
 };
 
-static void set_table(lua_State *L, const char *name, const luaL_Reg *funcs) {
+static void set_table(lua_State *L, const char *name, const luaL_Reg *funcs,
+                      void (*setfuncs)(lua_State *L, const luaL_Reg *funcs)) {
   lua_newtable(L);
-  cs_setfuncs(L, funcs);
+  setfuncs(L, funcs);
   lua_setfield(L, -2, name);
 }
 
@@ -630,9 +532,9 @@ void cs_open_socket(lua_State *L) {
   cs_setfuncs(L, socket_funcs);
   lua_pushlightuserdata(L, (void *)&native);
   lua_setfield(L, -2, "tag");
-  set_table(L, "methods", sock_methods);
-  set_table(L, "getters", sock_getters);
-  set_table(L, "setters", sock_setters);
+  set_table(L, "methods", sock_methods, cs_setfuncs);
+  set_table(L, "getters", sock_getters, cs_setraising);
+  set_table(L, "setters", sock_setters, cs_setraising);
   set_options(L, "getters", sock_getoption, 0);
   set_options(L, "setters", sock_setoption, 1);
   lua_setfield(L, -2, "socket");

@@ -20,6 +20,9 @@ typedef struct cs_Socket {
 
 cs_Socket *cs_testsocket(lua_State *L);
 cs_Socket *cs_tosubclass(lua_State *L);
+cs_Socket *cs_pushsocket(lua_State *L, cs_Loop *loop, int safe);
+void cs_opensocket(cs_Socket *s, int fd, int nonblock);
+void cs_leavesocket(cs_Socket *s, int elsewhere);
 int cs_closesocket(cs_Socket *s);
 void cs_open_socket(lua_State *L);
 
@@ -29,12 +32,14 @@ static inline int64_t cs_patience(const cs_Socket *s, lua_Integer flags) {
   return s->h.timeout < 0 && (flags & MSG_DONTWAIT) ? 0 : s->h.timeout;
 }
 
-/* The socket at index 1, open or closed.  A plain one is known by the address
-** of its metatable, which spares the look-up. */
+/* The socket at index 1, open or closed.  A plain one, csock's or csock.safe's,
+** is known by the address of its metatable, which spares the look-up. */
 static inline cs_Socket *cs_tosocket(lua_State *L) {
   void *p = lua_touserdata(L, 1);
   if (p != NULL && lua_getmetatable(L, 1)) {
-    int plain = lua_topointer(L, -1) == cs_loop(L)->socketmeta;
+    const void *meta = lua_topointer(L, -1);
+    const cs_Loop *loop = cs_loop(L);
+    int plain = meta == loop->socketmeta || meta == loop->safemeta;
     lua_pop(L, 1);
     if (plain) return (cs_Socket *)p;
   }

@@ -107,6 +107,12 @@ int cs_closefd(int fd) {
   return -errno;
 }
 
+/* Another number for the same open file. */
+int cs_dup(int fd) {
+  int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+  return copy < 0 ? -errno : copy;
+}
+
 int cs_pipe(int fds[2]) {
   return pipe2(fds, O_CLOEXEC | O_NONBLOCK) < 0 ? -errno : 0;
 }

@@ -31,6 +31,7 @@ int cs_waitfds(struct pollfd *p, size_t count, int64_t deadline);
 int cs_setinheritable(int fd, int on);
 int cs_getinheritable(int fd);
 int cs_closefd(int fd);
+int cs_dup(int fd);
 int cs_pipe(int fds[2]);
 ssize_t cs_sendfile(int to, int from, int64_t offset, size_t count);
 

@@ -37,22 +37,45 @@ static size_t get_size(lua_State *L) {
   return (size_t)lua_tointeger(L, 2);
 }
 
-static void check_size(lua_State *L) {
+static size_t check_size(lua_State *L) {
   lua_Integer n = luaL_checkinteger(L, 2);
   luaL_argcheck(L, n >= 0, 2, "size cannot be negative");
   luaL_argcheck(L, n <= INT_MAX, 2, "size too large");
+  return (size_t)n;
+}
+
+/* How many of 'size' bytes, which are more than the scratch buffer has, a
+** receive call can fill, or -errno.  Nobody means to take 2 GiB who says so. */
+static ssize_t useful_size(cs_Socket *s, size_t size, int flags) {
+  int internet = s->family == AF_INET || s->family == AF_INET6;
+  ssize_t n;
+  if (s->type == SOCK_STREAM)
+    return flags & MSG_WAITALL ? (ssize_t)size : CS_SCRATCH;
+  if (internet && (s->type == SOCK_DGRAM || s->type == SOCK_RAW))
+    return CS_SCRATCH; /* 64 KiB is the most that a datagram has */
+  if (s->family != AF_UNIX) return (ssize_t)size;
+  n = recv(s->h.source.fd, s->h.loop->scratch, CS_SCRATCH,
+           flags | MSG_PEEK | MSG_TRUNC);
+  if (n < 0) return -errno;
+  if (n <= CS_SCRATCH) return CS_SCRATCH;
+  return (size_t)n < size ? n : (ssize_t)size;
 }
 
 /* The memory to receive into: the loop's scratch buffer, or one of its own
-** (pushed; nil otherwise) for a message that may be larger than that. */
+** (pushed; nil otherwise) for a message that may be larger than that.  NULL,
+** and nothing pushed, when there is nothing to receive, with errno. */
 static char *push_buffer(lua_State *L, cs_Socket *s, size_t *size, int flags) {
-  if (*size <= CS_SCRATCH ||
-      (s->type == SOCK_STREAM && (flags & MSG_WAITALL) == 0)) {
-    if (*size > CS_SCRATCH) *size = CS_SCRATCH; /* less is always right */
-    lua_pushnil(L);
-    return s->h.loop->scratch;
+  if (*size > CS_SCRATCH) {
+    ssize_t n = useful_size(s, *size, flags);
+    if (n < 0) {
+      errno = (int)-n;
+      return NULL;
+    }
+    *size = (size_t)n;
   }
-  return lua_newuserdatauv(L, *size, 0);
+  if (*size > CS_SCRATCH) return lua_newuserdatauv(L, *size, 0);
+  lua_pushnil(L);
+  return s->h.loop->scratch;
 }
 
 /* With MSG_TRUNC the system tells more than it has delivered. */
@@ -60,12 +83,12 @@ static void push_data(lua_State *L, const char *data, size_t n, size_t size) {
   lua_pushlstring(L, data, n < size ? n : size);
 }
 
-static int try_recv(lua_State *L, cs_Handle *h, int dontwait) {
-  cs_Socket *s = (cs_Socket *)h;
-  int flags = (int)lua_tointeger(L, 3);
-  size_t size = get_size(L);
-  char *buffer = push_buffer(L, s, &size, flags);
-  ssize_t n = recv(h->source.fd, buffer, size, flags | dontwait);
+static int receive(lua_State *L, cs_Socket *s, size_t size, int flags,
+                   int dontwait) {
+  char *buffer = push_buffer(L, s, &size, flags | dontwait);
+  ssize_t n;
+  if (buffer == NULL) return -errno;
+  n = recv(s->h.source.fd, buffer, size, flags | dontwait);
   if (n < 0) {
     int err = errno;
     lua_pop(L, 1);
@@ -77,15 +100,33 @@ static int try_recv(lua_State *L, cs_Handle *h, int dontwait) {
   return 1;
 }
 
+static int try_recv(lua_State *L, cs_Handle *h, int dontwait) {
+  int flags = (int)lua_tointeger(L, 3);
+  return receive(L, (cs_Socket *)h, get_size(L), flags, dontwait);
+}
+
 static const cs_Op op_recv = {"recv", CS_READ, 0, try_recv, NULL, 0};
 
-/* MSG_WAITALL without a timeout: index 5 counts what has come.  The system
-** would wait by itself, but a task waits in the loop.  Returns how much came in
-** all, or -errno. */
+/* MSG_WAITALL on a stream without a timeout: the system would wait by itself,
+** but a task waits in the loop. */
+static int wants_all(const cs_Socket *s, lua_Integer flags) {
+  return flags == MSG_WAITALL && s->type == SOCK_STREAM && s->h.timeout < 0;
+}
+
+/* Index 5 counts what has come, index 6, where there is one, is for the address
+** of the first part.  Returns how much came in all, or -errno. */
 static ssize_t receive_all(lua_State *L, cs_Handle *h, char *buffer,
                            size_t size, int flags, int dontwait) {
   size_t got = (size_t)lua_tointeger(L, 5);
-  ssize_t n = recv(h->source.fd, buffer + got, size - got, flags | dontwait);
+  cs_Address a;
+  ssize_t n;
+  a.len = sizeof a.u;
+  n = recvfrom(h->source.fd, buffer + got, size - got, flags | dontwait,
+               &a.u.any, &a.len);
+  if (n > 0 && got == 0 && lua_gettop(L) == 6) {
+    cs_pushaddress(L, &a, ((cs_Socket *)h)->proto);
+    lua_replace(L, 6);
+  }
   if (n > 0) {
     got += (size_t)n;
     cs_notereceived((cs_Socket *)h, n, flags);
@@ -99,7 +140,13 @@ static ssize_t receive_all(lua_State *L, cs_Handle *h, char *buffer,
   return n;
 }
 
-/* Index 4 is the buffer. */
+/* Push the buffer, index 4, and the count. */
+static void push_all(lua_State *L) {
+  lua_settop(L, 3);
+  lua_newuserdatauv(L, get_size(L), 0);
+  lua_pushinteger(L, 0);
+}
+
 static int try_recvall(lua_State *L, cs_Handle *h, int dontwait) {
   char *buffer = lua_touserdata(L, 4);
   int flags = (int)lua_tointeger(L, 3);
@@ -115,29 +162,34 @@ static const cs_Op op_recvall = {"recv", CS_READ, 0, try_recvall, NULL, 0};
 ** (recv(2)) */
 static int sock_recv(lua_State *L) {
   cs_Socket *s = cs_tosocket(L);
-  int flags;
-  check_size(L);
-  flags = cs_optint(L, 3, 0);
-  lua_settop(L, 3);
-  if (get_size(L) == 0 && s->h.source.fd >= 0) {
+  size_t size = check_size(L);
+  int flags = cs_optint(L, 3, 0);
+  int64_t patience = cs_patience(s, flags);
+  int n = CS_UNTRIED, dontwait;
+  if (size == 0 && s->h.source.fd >= 0) {
     lua_pushliteral(L, ""); /* as Python: nothing is asked, nothing waited */
     return 1;
   }
-  if (flags == MSG_WAITALL && s->type == SOCK_STREAM && s->h.timeout < 0) {
-    lua_newuserdatauv(L, get_size(L), 0);
-    lua_pushinteger(L, 0);
+  if (wants_all(s, flags)) {
+    push_all(L);
     return drive(L, s, &op_recvall);
   }
-  return drive(L, s, &op_recv);
+  if (cs_mayattempt(L, &s->h, CS_READ, patience, &dontwait)) {
+    n = receive(L, s, size, flags, dontwait);
+    if (n >= 0) return n;
+  }
+  lua_settop(L, 3);
+  return cs_driveon(L, &s->h, &op_recv, patience, n);
 }
 
 static int try_recvfrom(lua_State *L, cs_Handle *h, int dontwait) {
   cs_Socket *s = (cs_Socket *)h;
   int flags = (int)lua_tointeger(L, 3);
   size_t size = get_size(L);
-  char *buffer = push_buffer(L, s, &size, flags);
+  char *buffer = push_buffer(L, s, &size, flags | dontwait);
   cs_Address a;
   ssize_t n;
+  if (buffer == NULL) return -errno;
   a.len = sizeof a.u;
   n = recvfrom(h->source.fd, buffer, size, flags | dontwait, &a.u.any, &a.len);
   if (n < 0) {
@@ -147,20 +199,36 @@ static int try_recvfrom(lua_State *L, cs_Handle *h, int dontwait) {
   }
   cs_notereceived(s, n, flags);
   push_data(L, buffer, (size_t)n, size);
-  cs_pushaddress(L, &a);
+  cs_pushaddress(L, &a, s->proto);
   return 2;
 }
 
 static const cs_Op op_recvfrom = {"recvfrom",   CS_READ, 0,
                                   try_recvfrom, NULL,    0};
 
+static int try_recvfromall(lua_State *L, cs_Handle *h, int dontwait) {
+  int n = try_recvall(L, h, dontwait);
+  if (n < 0) return n;
+  lua_pushvalue(L, 6);
+  return 2;
+}
+
+static const cs_Op op_recvfromall = {"recvfrom",      CS_READ, 0,
+                                     try_recvfromall, NULL,    0};
+
 /* sock:recvfrom(size [, flags]) -> data, address of the sender (nil where the
 ** system tells none).  (recvfrom(2)) */
 static int sock_recvfrom(lua_State *L) {
   cs_Socket *s = cs_tosocket(L);
+  int flags;
   check_size(L);
-  cs_optint(L, 3, 0);
+  flags = cs_optint(L, 3, 0);
   lua_settop(L, 3);
+  if (wants_all(s, flags)) {
+    push_all(L);
+    lua_pushnil(L);
+    return drive(L, s, &op_recvfromall);
+  }
   return drive(L, s, &op_recvfrom);
 }
 
@@ -175,27 +243,37 @@ static char *get_memory(lua_State *L, size_t *size) {
 }
 
 /* Python's rules: none or 0 bytes are as many as fit. */
-static void check_memory(lua_State *L) {
+static cs_Buffer *check_memory(lua_State *L, size_t *size) {
   cs_Buffer *b = cs_checkbuffer(L, 2);
   lua_Integer n = luaL_optinteger(L, 3, 0);
   luaL_argcheck(L, n >= 0, 3, "size cannot be negative");
   luaL_argcheck(L, (lua_Unsigned)n <= b->size, 3, "buffer too small");
-  cs_optint(L, 4, 0);
+  *size = n == 0 ? b->size : (size_t)n;
+  return b;
+}
+
+/* Where get_memory finds it, for an attempt to come. */
+static void keep_memory(lua_State *L, size_t size) {
   lua_settop(L, 4);
-  lua_pushinteger(L, n == 0 ? (lua_Integer)b->size : n);
+  lua_pushinteger(L, (lua_Integer)size);
   lua_replace(L, 3);
 }
 
-static int try_recv_into(lua_State *L, cs_Handle *h, int dontwait) {
-  int flags = (int)lua_tointeger(L, 4);
-  size_t size;
-  char *memory = get_memory(L, &size);
-  ssize_t n = recv(h->source.fd, memory, size, flags | dontwait);
+static int receive_into(lua_State *L, cs_Socket *s, char *memory, size_t size,
+                        int flags, int dontwait) {
+  ssize_t n = recv(s->h.source.fd, memory, size, flags | dontwait);
   if (n < 0) return -errno;
-  cs_notereceived((cs_Socket *)h, n, flags);
-  cs_noteshort((cs_Socket *)h, (size_t)n, size, flags);
+  cs_notereceived(s, n, flags);
+  cs_noteshort(s, (size_t)n, size, flags);
   lua_pushinteger(L, (lua_Integer)n);
   return 1;
+}
+
+static int try_recv_into(lua_State *L, cs_Handle *h, int dontwait) {
+  size_t size;
+  char *memory = get_memory(L, &size);
+  int flags = (int)lua_tointeger(L, 4);
+  return receive_into(L, (cs_Socket *)h, memory, size, flags, dontwait);
 }
 
 static const cs_Op op_recv_into = {"recv_into",   CS_READ, 0,
@@ -219,18 +297,25 @@ static const cs_Op op_recvall_into = {"recv_into",      CS_READ, 0,
 ** means all of it.  (recv(2)) */
 static int sock_recv_into(lua_State *L) {
   cs_Socket *s = cs_tosocket(L);
-  lua_Integer flags;
-  check_memory(L);
-  flags = lua_tointeger(L, 4);
-  if (lua_tointeger(L, 3) == 0 && s->h.source.fd >= 0) {
+  size_t size;
+  cs_Buffer *b = check_memory(L, &size);
+  int flags = cs_optint(L, 4, 0), n = CS_UNTRIED, dontwait;
+  int64_t patience = cs_patience(s, flags);
+  if (size == 0 && s->h.source.fd >= 0) {
     lua_pushinteger(L, 0); /* as Python: nothing is asked, nothing waited */
     return 1;
   }
-  if (flags == MSG_WAITALL && s->type == SOCK_STREAM && s->h.timeout < 0) {
+  if (wants_all(s, flags)) {
+    keep_memory(L, size);
     lua_pushinteger(L, 0);
     return drive_with(L, s, &op_recvall_into, flags);
   }
-  return drive_with(L, s, &op_recv_into, flags);
+  if (cs_mayattempt(L, &s->h, CS_READ, patience, &dontwait)) {
+    n = receive_into(L, s, b->data, size, flags, dontwait);
+    if (n >= 0) return n;
+  }
+  keep_memory(L, size);
+  return cs_driveon(L, &s->h, &op_recv_into, patience, n);
 }
 
 static int try_recvfrom_into(lua_State *L, cs_Handle *h, int dontwait) {
@@ -244,19 +329,38 @@ static int try_recvfrom_into(lua_State *L, cs_Handle *h, int dontwait) {
   if (n < 0) return -errno;
   cs_notereceived((cs_Socket *)h, n, flags);
   lua_pushinteger(L, (lua_Integer)n);
-  cs_pushaddress(L, &a);
+  cs_pushaddress(L, &a, ((cs_Socket *)h)->proto);
   return 2;
 }
 
 static const cs_Op op_recvfrom_into = {"recvfrom_into",   CS_READ, 0,
                                        try_recvfrom_into, NULL,    0};
 
+static int try_recvfromall_into(lua_State *L, cs_Handle *h, int dontwait) {
+  int n = try_recvall_into(L, h, dontwait);
+  if (n < 0) return n;
+  lua_pushvalue(L, 6);
+  return 2;
+}
+
+static const cs_Op op_recvfromall_into = {"recvfrom_into",      CS_READ, 0,
+                                          try_recvfromall_into, NULL,    0};
+
 /* sock:recvfrom_into(buffer [, size [, flags]]) -> how many bytes came, address
 ** of the sender (nil where the system tells none).  (recvfrom(2)) */
 static int sock_recvfrom_into(lua_State *L) {
   cs_Socket *s = cs_tosocket(L);
-  check_memory(L);
-  return drive_with(L, s, &op_recvfrom_into, lua_tointeger(L, 4));
+  size_t size;
+  int flags;
+  check_memory(L, &size);
+  flags = cs_optint(L, 4, 0);
+  keep_memory(L, size);
+  if (wants_all(s, flags)) {
+    lua_pushinteger(L, 0);
+    lua_pushnil(L);
+    return drive_with(L, s, &op_recvfromall_into, flags);
+  }
+  return drive_with(L, s, &op_recvfrom_into, flags);
 }
 
 /*
@@ -273,20 +377,20 @@ static const char *get_data(lua_State *L, size_t *len) {
   return b->data;
 }
 
-static void check_data(lua_State *L) {
-  size_t len;
-  cs_checkdata(L, 2, &len);
+static int transmit(lua_State *L, cs_Socket *s, const char *data, size_t len,
+                    int flags) {
+  ssize_t n = send(s->h.source.fd, data, len, flags | MSG_NOSIGNAL);
+  if (n < 0) return -errno;
+  cs_notesent(s, n);
+  lua_pushinteger(L, (lua_Integer)n);
+  return 1;
 }
 
 static int try_send(lua_State *L, cs_Handle *h, int dontwait) {
   size_t len;
   const char *data = get_data(L, &len);
-  int flags = (int)lua_tointeger(L, 3) | MSG_NOSIGNAL | dontwait;
-  ssize_t n = send(h->source.fd, data, len, flags);
-  if (n < 0) return -errno;
-  cs_notesent((cs_Socket *)h, n);
-  lua_pushinteger(L, (lua_Integer)n);
-  return 1;
+  int flags = (int)lua_tointeger(L, 3);
+  return transmit(L, (cs_Socket *)h, data, len, flags | dontwait);
 }
 
 static const cs_Op op_send = {"send", CS_WRITE, 0, try_send, NULL, 0};
@@ -294,27 +398,42 @@ static const cs_Op op_send = {"send", CS_WRITE, 0, try_send, NULL, 0};
 /* sock:send(data [, flags]) -> how many bytes the system took.  (send(2)) */
 static int sock_send(lua_State *L) {
   cs_Socket *s = cs_tosocket(L);
-  check_data(L);
-  cs_optint(L, 3, 0);
+  size_t len;
+  const char *data = cs_checkdata(L, 2, &len);
+  int flags = cs_optint(L, 3, 0), n = CS_UNTRIED, dontwait;
+  int64_t patience = cs_patience(s, flags);
+  if (cs_mayattempt(L, &s->h, CS_WRITE, patience, &dontwait)) {
+    n = transmit(L, s, data, len, flags | dontwait);
+    if (n >= 0) return n;
+  }
   lua_settop(L, 3);
-  return drive(L, s, &op_send);
+  return cs_driveon(L, &s->h, &op_send, patience, n);
+}
+
+/* Send what is left after '*sent' bytes, and count it: 1 with true pushed when
+** all has gone. */
+static int transmit_rest(lua_State *L, cs_Socket *s, const char *data,
+                         size_t len, size_t *sent, int flags, int dontwait) {
+  ssize_t n = send(s->h.source.fd, data + *sent, len - *sent,
+                   flags | MSG_NOSIGNAL | dontwait);
+  if (n < 0) return -errno;
+  cs_notesent(s, n);
+  *sent += (size_t)n;
+  if (*sent < len) return -PART(dontwait);
+  lua_pushboolean(L, 1);
+  return 1;
 }
 
 /* Index 4 counts what has been sent. */
 static int try_sendall(lua_State *L, cs_Handle *h, int dontwait) {
   size_t len, sent = (size_t)lua_tointeger(L, 4);
   const char *data = get_data(L, &len);
-  int flags = (int)lua_tointeger(L, 3) | MSG_NOSIGNAL | dontwait;
-  ssize_t n = send(h->source.fd, data + sent, len - sent, flags);
-  if (n > 0) cs_notesent((cs_Socket *)h, n);
-  if (n >= 0 && (sent += (size_t)n) == len) {
-    lua_pushboolean(L, 1);
-    return 1;
-  }
-  n = n < 0 ? -errno : -PART(dontwait);
+  int flags = (int)lua_tointeger(L, 3);
+  int n = transmit_rest(L, (cs_Socket *)h, data, len, &sent, flags, dontwait);
+  if (n >= 0) return n;
   lua_pushinteger(L, (lua_Integer)sent);
   lua_replace(L, 4);
-  return (int)n;
+  return n;
 }
 
 static const cs_Op op_sendall = {"sendall", CS_WRITE, 0, try_sendall, NULL, 0};
@@ -323,11 +442,17 @@ static const cs_Op op_sendall = {"sendall", CS_WRITE, 0, try_sendall, NULL, 0};
 ** the whole.  After an error nobody knows how much was. */
 static int sock_sendall(lua_State *L) {
   cs_Socket *s = cs_tosocket(L);
-  check_data(L);
-  cs_optint(L, 3, 0);
+  size_t len, sent = 0;
+  const char *data = cs_checkdata(L, 2, &len);
+  int flags = cs_optint(L, 3, 0), n = CS_UNTRIED, dontwait;
+  int64_t patience = cs_patience(s, flags);
+  if (cs_mayattempt(L, &s->h, CS_WRITE, patience, &dontwait)) {
+    n = transmit_rest(L, s, data, len, &sent, flags, dontwait);
+    if (n >= 0) return n;
+  }
   lua_settop(L, 3);
-  lua_pushinteger(L, 0);
-  return drive(L, s, &op_sendall);
+  lua_pushinteger(L, (lua_Integer)sent);
+  return cs_driveon(L, &s->h, &op_sendall, patience, n);
 }
 
 static int try_sendto(lua_State *L, cs_Handle *h, int dontwait) {
@@ -336,7 +461,7 @@ static int try_sendto(lua_State *L, cs_Handle *h, int dontwait) {
   int flags = (int)lua_tointeger(L, 3) | MSG_NOSIGNAL | dontwait;
   cs_Address a;
   ssize_t n;
-  cs_checkaddress(L, 4, ((cs_Socket *)h)->family, &a);
+  cs_checkaddress(L, 4, ((cs_Socket *)h)->family, 0, &a);
   n = sendto(h->source.fd, data, len, flags, &a.u.any, a.len);
   if (n < 0 && errno == EAGAIN && a.u.any.sa_family == AF_UNIX)
     return -CS_ELATER; /* the receiver's queue is full, not this socket's */
@@ -352,10 +477,13 @@ static const cs_Op op_sendto = {"sendto", CS_WRITE, 4, try_sendto, NULL, 0};
 static int sock_sendto(lua_State *L) {
   cs_Socket *s = cs_tosocket(L);
   int last = lua_gettop(L) < 4 ? 3 : 4, named;
-  check_data(L);
+  size_t len;
+  luaL_argcheck(L, lua_gettop(L) <= 4, 5, "3 arguments at most");
+  cs_checkdata(L, 2, &len);
   if (last == 4) cs_checkint(L, 3);
   lua_settop(L, last);
-  named = cs_resolve(L, last, s->family);
+  named = cs_resolve(L, last, &s->h, s->family, s->proto, "sendto");
+  if (named < 0) return -named;
   if (last == 3) {
     lua_pushinteger(L, 0);
     lua_insert(L, 3);
@@ -445,7 +573,7 @@ static const luaL_Reg transfer_funcs[] = {
 /* Adds its methods to core.socket. */
 void cs_open_transfer(lua_State *L) {
   lua_getfield(L, -1, "socket");
-  cs_setfuncs(L, transfer_funcs);
+  cs_setraising(L, transfer_funcs);
   lua_getfield(L, -1, "methods");
   cs_setfuncs(L, transfer_methods);
   lua_pop(L, 2);

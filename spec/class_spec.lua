@@ -2115,6 +2115,29 @@ describe("a native class", function()
     refuses("got Native)", function() n.hello(io.write(n)) end)
   end)
 
+  it("has an __init that may refuse, with nil and an error", function()
+    local N = native {
+      __init = function(_, ...) return ... end,
+    }
+    local Sub = class("Sub", N, {})
+    for _, cls in ipairs {N, Sub} do
+      local results = table.pack(cls(nil, "why", "more"))
+      assert.equal(2, results.n)
+      assert.is_nil(results[1])
+      assert.equal("why", results[2])
+      for _, given in ipairs {{}, {true}, {nil}, {false, "x"}, {1, "x"}} do
+        results = table.pack(cls(table.unpack(given, 1, 2)))
+        assert.equal(1, results.n)
+        assert.equal(cls, class.type(results[1]))
+      end
+    end
+    local Table = class("Table", {
+      __new = function(cls) return class.object.__new(cls) end,
+      __init = function() return nil, "ignored" end,
+    })
+    assert.equal(Table, class.type(Table()))
+  end)
+
   it("has sub-classes of userdata with fields", function()
     local N = sealed()
     local Sub = class("Sub", N, {

@@ -122,6 +122,25 @@ describe("an error made by hand", function()
       err.address})
   end)
 
+  it("takes the text from its errno when it is given none", function()
+    local err = csock.error(csock.ECONNREFUSED)
+    assert.are.same({"ECONNREFUSED", "Connection refused"},
+      {err.code, err.strerror})
+    assert.are.equal("ConnectionRefusedError: Connection refused " ..
+      "(ECONNREFUSED)", tostring(err))
+    assert.matches("4321", csock.error(4321).strerror)
+    assert.are.equal("string", type(csock.error(math.maxinteger).strerror))
+  end)
+
+  it("takes a resolver's number for what it is", function()
+    local err = csock.gaierror(csock.EAI_NONAME)
+    assert.are.equal("EAI_NONAME", err.code)
+    assert.matches("not known", err.strerror)
+    err = csock.herror(1)               -- EPERM, if it were an errno
+    assert.are.equal("HOST_NOT_FOUND", err.code)
+    assert.matches("[Uu]nknown host", err.strerror)
+  end)
+
   it("is of the class that its errno has", function()
     assert.is_true(csock.isinstance(csock.error(csock.EPIPE, "x"),
       csock.BrokenPipeError))

@@ -63,7 +63,7 @@ end
 -- CPython's tests ---------------------------------------------------------
 
 describe("GeneralModuleTests", function()
-  it("test_makefile_mode", function()
+  it("test_makefile_mode: it is told", function()
     for _, mode in ipairs {"r", "rb", "rw", "w", "wb"} do
       local sock <close> = csock.socket()
       local fp <close> = sock:makefile(mode)
@@ -71,14 +71,14 @@ describe("GeneralModuleTests", function()
     end
   end)
 
-  it("test_makefile_invalid_mode", function()
+  it("test_makefile_invalid_mode: others are refused", function()
     for _, mode in ipairs {"rt", "x", "+", "a"} do
       local sock <close> = csock.socket()
       refuses("invalid mode", sock.makefile, sock, mode)
     end
   end)
 
-  it("test_unusable_closed_socketio", function()
+  it("test_unusable_closed_socketio: no answers after close", function()
     local sock <close> = csock.socket()
     local fp = sock:makefile("rb", 0)
     assert.is_true(fp:readable())
@@ -90,7 +90,7 @@ describe("GeneralModuleTests", function()
     refuses("I/O operation on closed file", fp.seekable, fp)
   end)
 
-  it("test_name_closed_socketio", function()
+  it("test_name_closed_socketio: -1 after close", function()
     local sock <close> = csock.socket()
     local fp = sock:makefile("rb")
     assert.are.equal(('<csock.file name=%d mode="rb">'):format(sock:fileno()),
@@ -99,17 +99,30 @@ describe("GeneralModuleTests", function()
     assert.are.equal('<csock.file name=-1 mode="rb">', tostring(fp))
   end)
 
-  it("test_dealloc_warn: a file that outlives its socket", function()
+  it("test_dealloc_warn: a socket, and a file that outlives one", function()
     local text = stderr_of [[
-      local sock = require "csock".socket()
+      local csock = require "csock"
+      local function collect()
+        collectgarbage()
+        collectgarbage()
+      end
+      local sock = csock.socket(csock.AF_INET, csock.SOCK_STREAM)
+      io.stderr:write(tostring(sock), "\n")
+      sock = nil
+      collect()
+      io.stderr:write "next\n"
+      sock = csock.socket(csock.AF_INET, csock.SOCK_STREAM)
       local f = sock:makefile("rb")
       sock = nil
-      collectgarbage() collectgarbage()
+      collect()
       io.stderr:write "kept\n"
       f = nil
-      collectgarbage() collectgarbage()
+      collect()
       io.stderr:write "gone\n"]]
-    assert.is_truthy(text:find "^kept\n.*unclosed socket.*gone\n$", text)
+    local shown, warning, rest = text:match "^(.-)\n(.-)\nnext\n(.*)$"
+    assert.matches("^Lua warning: ", warning)
+    assert.is_truthy(warning:find(shown, 1, true), text)
+    assert.is_truthy(rest:find "^kept\n.*unclosed socket.*gone\n$", text)
   end)
 end)
 

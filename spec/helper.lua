@@ -64,6 +64,17 @@ function helper.descriptors()
   return open, count
 end
 
+--- The flags of an open descriptor and of its open file, as Linux tells them;
+--- nil where it does not.
+function helper.flags(fd)
+  local file <close> = io.open(("/proc/self/fdinfo/%d"):format(fd))
+  return file and tonumber(file:read("a"):match "flags:%s*(%d+)", 8)
+end
+
+--- Two of them, in most Linux machines' numbers.
+helper.O_NONBLOCK = tonumber("4000", 8)
+helper.O_CLOEXEC = tonumber("2000000", 8)
+
 local function snapshot()
   local open, count = helper.descriptors()
   return {open = open, count = count, tasks = live_tasks()}
@@ -190,7 +201,38 @@ function Process:wait()
   return table.unpack(self.result)
 end
 
--- Assertions of several specs ---------------------------------------------
+--- Waits until it sleeps in a system call, or has ended.
+function Process:until_asleep()
+  repeat
+    local file <close> = io.open(("/proc/%d/stat"):format(self.pid))
+    if not file then busted.pending "no /proc here" end
+  until file:read("a"):find "%) [SZ]"
+end
+
+-- What a call raises -------------------------------------------------------
+
+local function failed(f, ...)
+  local ok, err = pcall(f, ...)
+  if ok then busted.fail("nothing was raised", 3) end
+  return err
+end
+
+--- Runs f(...), which must raise an error of that class: the error.
+function helper.raises(class, f, ...)
+  local err = failed(f, ...)
+  if not require "csock.class".isinstance(err, class) then
+    busted.fail("raised instead: " .. tostring(err), 2)
+  end
+  return err
+end
+
+--- The same for misuse: a message that the pattern finds.
+function helper.refuses(pattern, f, ...)
+  local err = failed(f, ...)
+  if type(err) ~= "string" or not err:find(pattern) then
+    busted.fail("raised instead: " .. tostring(err), 2)
+  end
+end
 
 --- f raises an argument error that matches, and blames a line of the spec.
 function helper.misused(pattern, f)
@@ -203,6 +245,30 @@ function helper.misused(pattern, f)
       tostring(err)), 2)
   end
 end
+
+-- Ports --------------------------------------------------------------------
+
+--- A port that was free a moment ago.
+function helper.unused_port()
+  local csock = require "csock"
+  local probe <close> = csock.socket()
+  probe:bind {"127.0.0.1", 0}
+  return probe:getsockname()[2]
+end
+
+--- Binds the socket to such a port, another one if somebody was faster: the
+--- port.
+function helper.bind_unused(sock, host)
+  local csock = require "csock"
+  while true do
+    local port = helper.unused_port()
+    local ok, err = pcall(sock.bind, sock, {host, port})
+    if ok then return port end
+    if err.errno ~= csock.EADDRINUSE then error(err, 0) end
+  end
+end
+
+-- Tasks ----------------------------------------------------------------
 
 --- Lets the loop turn until these tasks wait for something.
 function helper.until_waiting(...)

@@ -255,9 +255,12 @@ describe("the property linger", function()
   it("refuses what is no time", function()
     local sock <close> = tcp()
     sock.linger = 5
-    for _, wrong in ipairs {-1, 1.5, 1 << 31, "x", {}, print} do
+    for _, wrong in ipairs {-1, 1.5, 1 << 31, "x", {}, print, true} do
       misused("linger", function() sock.linger = wrong end)
     end
+    misused("#3 to 'setsockopt'", function()
+      sock:setsockopt(SOL_SOCKET, csock.SO_LINGER, true)
+    end)
     assert.are.equal(5, sock.linger)
   end)
 end)

@@ -265,21 +265,7 @@ end)
 
 local HOST = "127.0.0.1"
 
--- Runs f(...), which must raise an error of that class: the error.
-local function raises(class, f, ...)
-  local ok, err = pcall(f, ...)
-  assert.is_false(ok, "no error was raised")
-  assert.is_true(csock.isinstance(err, class), tostring(err))
-  return err
-end
-
--- The same for misuse: a plain message.
-local function refuses(pattern, f, ...)
-  local ok, err = pcall(f, ...)
-  assert.is_false(ok, "no error was raised")
-  assert.is_string(err)
-  assert.is_truthy(err:find(pattern), err)
-end
+local raises, refuses = helper.raises, helper.refuses
 
 local function same_infos(a, b)
   assert.are.equal(#a, #b)
@@ -360,7 +346,7 @@ describe("GeneralModuleTests", function()
 
   it("test_getaddrinfo_ipv6_scopeid_symbolic: the interface's number",
   function()
-    local index, name = 1, "lo" -- Linux' loopback
+    local index, name = table.unpack(csock.if_nameindex()[1])
     local infos = csock.getaddrinfo("ff02::1de:c0:face:8D%" .. name, 1234,
       AF_INET6, SOCK_DGRAM, csock.IPPROTO_UDP)
     assert.are.equal(1, #infos)
@@ -387,8 +373,9 @@ describe("GeneralModuleTests", function()
 
   it("test_getnameinfo_ipv6_scopeid_symbolic: the interface's name",
   function()
-    assert.are.same({"ff02::1de:c0:face:8d%lo", "1234"},
-      {csock.getnameinfo({"ff02::1de:c0:face:8D", 1234, 0, 1},
+    local index, name = table.unpack(csock.if_nameindex()[1])
+    assert.are.same({"ff02::1de:c0:face:8d%" .. name, "1234"},
+      {csock.getnameinfo({"ff02::1de:c0:face:8D", 1234, 0, index},
         csock.NI_NUMERICHOST | csock.NI_NUMERICSERV)})
   end)
 
@@ -415,13 +402,40 @@ describe("GeneralModuleTests", function()
   end)
 
   it("test_getsockaddrarg: ports out of range", function()
-    local probe <close> = csock.socket()
-    probe:bind {HOST, 0}
-    local port = probe:getsockname()[2]
+    local port = helper.unused_port()
     local sock <close> = csock.socket()
     refuses("port must be 0%-65535", sock.bind, sock, {HOST, port + 65536})
     refuses("port must be 0%-65535", sock.bind, sock, {HOST, port - 65536})
-    assert.is_true(sock:bind {HOST, 0})
+    local bound = helper.bind_unused(sock, HOST)
+    assert.are.equal(bound, sock:getsockname()[2])
+  end)
+
+  it("testInterpreterCrash: getnameinfo of a host that is no number",
+  function()
+    raises(csock.error, csock.getnameinfo, {"x", 0, 0, 0}, 0)
+  end)
+
+  it("testGetServBy: a service that exists, and back", function()
+    local service, port
+    for _, name in ipairs {"daytime", "qotd", "domain"} do
+      local ok, found = pcall(csock.getservbyname, name, "tcp")
+      if ok then
+        service, port = name, found
+        break
+      end
+    end
+    assert.is_truthy(service, "none of the services is known")
+    assert.are.equal("integer", math.type(port))
+    assert.are.equal(port, csock.getservbyname(service))
+    local has_udp, udp_port = pcall(csock.getservbyname, service, "udp")
+    if has_udp then
+      assert.are.equal(port, udp_port)
+      assert.are.equal(service, csock.getservbyport(udp_port, "udp"))
+    end
+    assert.are.equal(service, csock.getservbyport(port))
+    assert.are.equal(service, csock.getservbyport(port, "tcp"))
+    refuses("port must be 0%-65535", csock.getservbyport, -1)
+    refuses("port must be 0%-65535", csock.getservbyport, 65536)
   end)
 
   it("test_flowinfo: twenty bits", function()
@@ -443,6 +457,79 @@ describe("GeneralModuleTests", function()
     local child = helper.spawn_process("unshare --uts env " .. helper.lua ..
       " -e " .. helper.quote(script))
     assert.are.equal("bar\n", child:read "a")
+  end)
+end)
+
+describe("a table of services or protocols", function()
+  -- What f(...) raises: an error of csock's without an errno.
+  local function unknown(reason, op, ...)
+    local err = raises(csock.error, csock[op], ...)
+    assert.are.same({reason, op, (...)}, {err.strerror, err.op, err.address})
+    assert.is_nil(err.errno)
+    assert.is_nil(err.code)
+  end
+
+  local function everywhere(name, f)
+    it(name .. ", outside of tasks", f)
+    it(name .. ", in a task", function() csock.loop.run(f) end)
+  end
+
+  everywhere("knows names and numbers", function()
+    assert.are.equal(80, csock.getservbyname "http")
+    assert.are.equal(53, csock.getservbyname("domain", "udp"))
+    assert.are.equal("http", csock.getservbyport(80, nil))
+    assert.are.equal(csock.IPPROTO_TCP, csock.getprotobyname "tcp")
+    assert.are.equal(csock.IPPROTO_UDP, csock.getprotobyname "UDP")
+    assert.are.equal(csock.IPPROTO_ICMP, csock.getprotobyname "icmp")
+  end)
+
+  everywhere("tells what it does not know", function()
+    unknown("service/proto not found", "getservbyname", "nosuch")
+    unknown("service/proto not found", "getservbyname", "http", "nosuch")
+    unknown("service/proto not found", "getservbyname", "80")
+    unknown("service/proto not found", "getservbyname", "")
+    unknown("port/proto not found", "getservbyport", 0)
+    unknown("port/proto not found", "getservbyport", 80, "nosuch")
+    unknown("protocol not found", "getprotobyname", "nosuch")
+    unknown("protocol not found", "getprotobyname", "6")
+  end)
+
+  it("refuses misuse at once", function()
+    refuses("#1.*string expected, got no value", csock.getservbyname)
+    refuses("#1.*string expected, got number", csock.getservbyname, 80)
+    refuses("#1.*embedded zero", csock.getservbyname, "ht\0tp")
+    refuses("#2.*string expected, got boolean", csock.getservbyname, "http",
+      true)
+    refuses("#1.*integer expected, got string", csock.getservbyport, "80")
+    refuses("#1.*integer expected, got number", csock.getservbyport, 80.5)
+    refuses("#1.*out of range", csock.getservbyport, 1 << 40)
+    refuses("#2.*embedded zero", csock.getservbyport, 80, "t\0cp")
+    refuses("#1.*string expected, got nil", csock.getprotobyname, nil)
+    refuses("#1.*embedded zero", csock.getprotobyname, "tc\0p")
+  end)
+
+  it("is the same for Python", function()
+    if not helper.has "python3" then pending "no python3 here" end
+    local process = helper.spawn_process("python3 -c " .. helper.quote [[
+import socket
+def ask(f, *args):
+    try: print(f(*args))
+    except OSError as e: print(e)
+for port in list(range(0, 200)) + [443, 6667, 8080, 65535]:
+    ask(socket.getservbyport, port)
+    ask(socket.getservbyport, port, "tcp")
+    ask(socket.getservbyport, port, "udp")]])
+    local function same(...)
+      local ok, answer = pcall(csock.getservbyport, ...)
+      assert.are.equal(process:read "l", ok and answer or answer.strerror)
+    end
+    for i = 0, 203 do
+      local port = i < 200 and i or ({443, 6667, 8080, 65535})[i - 199]
+      same(port)
+      same(port, "tcp")
+      same(port, "udp")
+    end
+    assert.is_nil(process:read "l")
   end)
 end)
 
@@ -670,16 +757,51 @@ describe("a slow resolver", function()
     gethostbyaddr = [[csock.gethostbyaddr "slow.test"]],
     getnameinfo = [[csock.getnameinfo({"192.0.2.77", 80}, 0)]],
     getfqdn = [[csock.getfqdn "slow.test"]],
+    getservbyname = [[csock.getservbyname "slow.test"]],
+    getservbyport = [[csock.getservbyport(7777, "tcp")]],
+    getprotobyname = [[csock.getprotobyname "slow.test"]],
     create_connection = [[csock.create_connection {"slow.test", 80}]],
   }
   local names = {}
   for name in pairs(operations) do names[#names + 1] = name end
   table.sort(names)
 
+  -- The text of a function with this operation.
+  local function body(name)
+    return "function() " .. operations[name]:gsub("^(csock%.socket%b()):",
+      "local sock <close> = %1 return sock:"):gsub("^csock", "return %0") ..
+      " end\n"
+  end
+
+  it("makes csock.safe return that time is up", function()
+    local texts = {"local csock = csock.safe\nlocal operations = {}\n"}
+    for _, name in ipairs(names) do
+      texts[#texts + 1] = ("operations.%s = %s"):format(name, body(name))
+    end
+    run(table.concat(texts) .. [[
+      local function once()
+        for name, operation in pairs(operations) do
+          local result, err = operation()
+          assert(result == nil and csock.isinstance(err, csock.timeout), name)
+          assert(err.errno == csock.ETIMEDOUT and err.op, name)
+        end
+      end
+      local function limited()
+        for _, operation in pairs(operations) do
+          raises(csock.timeout, loop.timeout, 0.005, operation)
+        end
+      end
+      csock.setdefaulttimeout(0.005)
+      once()
+      loop.run(once)
+      csock.setdefaulttimeout(nil)
+      limited()
+      loop.run(limited)
+      leave()]])
+  end)
+
   for _, name in ipairs(names) do
-    local define = "local function operation() " ..
-      operations[name]:gsub("^(csock%.socket%b()):",
-        "local sock <close> = %1 sock:") .. " end\n"
+    local define = "local operation = " .. body(name)
 
     it("does not hold up " .. name .. " beyond the timeout", function()
       run(define .. [[

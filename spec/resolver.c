@@ -1,6 +1,6 @@
 /* resolver: a resolver for spec/resolve_spec.lua, preloaded into a child.  It
-** knows a few names, and answers for slow.test (and late.test, whose answer
-** comes when the program has ended) when the file $GATE is there.  It counts,
+** knows a few names, and answers for slow.test (for port 7777; and for
+** late.test, whose answer comes when the program has ended) when the file $GATE is there.  It counts,
 ** by the sizes of $GATE.in and $GATE.threads, the look-ups that had to wait for
 ** it, and the threads that were started.  Whatever else it is asked, the real
 ** one answers.  No thread can be started while $GATE.none is there. */
@@ -87,6 +87,31 @@ int getnameinfo(const struct sockaddr *sa, socklen_t len, char *host,
   if (sa->sa_family == AF_INET && ntohl(in->sin_addr.s_addr) == 0xc000024d)
     wait_at_gate(0); /* 192.0.2.77 */
   return ask(sa, len, host, hostlen, service, servicelen, flags);
+}
+
+int getservbyname_r(const char *name, const char *protocol,
+                    struct servent *entry, char *buffer, size_t size,
+                    struct servent **found) {
+  int (*ask)(const char *, const char *, struct servent *, char *, size_t,
+             struct servent **) = real("getservbyname_r");
+  if (strcmp(name, "slow.test") == 0) wait_at_gate(0);
+  return ask(name, protocol, entry, buffer, size, found);
+}
+
+int getservbyport_r(int port, const char *protocol, struct servent *entry,
+                    char *buffer, size_t size, struct servent **found) {
+  int (*ask)(int, const char *, struct servent *, char *, size_t,
+             struct servent **) = real("getservbyport_r");
+  if (ntohs((uint16_t)port) == 7777) wait_at_gate(0);
+  return ask(port, protocol, entry, buffer, size, found);
+}
+
+int getprotobyname_r(const char *name, struct protoent *entry, char *buffer,
+                     size_t size, struct protoent **found) {
+  int (*ask)(const char *, struct protoent *, char *, size_t,
+             struct protoent **) = real("getprotobyname_r");
+  if (strcmp(name, "slow.test") == 0) wait_at_gate(0);
+  return ask(name, entry, buffer, size, found);
 }
 
 int pthread_create(pthread_t *id, const pthread_attr_t *attr,

@@ -312,7 +312,7 @@ describe("SocketWriterTest", function()
     file:close()
     local watch <close> = process.signals(process.SIGTERM)
     local client = helper.spawn_process(helper.lua .. " " .. name)
-    server.timeout = 5
+    server.timeout = helper.slow and 50 or 5
     server:handle_request()
     local response1, received2 = client:read("L", "n")
     assert.are.equal("write data\n", response1)

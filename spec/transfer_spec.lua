@@ -1,7 +1,8 @@
 -- transfer_spec: data through sockets by way of buffers: recv_into,
 -- recvfrom_into, buffers given to send, sendall and sendto, and a proxy made
--- of them; and that a signal ends a long transfer.  Not here: the buffer as
--- memory (buffer_spec), strings through sockets (socket_spec).
+-- of them; how much memory recv takes; and that a signal ends a long transfer.
+-- Not here: the buffer as memory (buffer_spec), strings through sockets
+-- (socket_spec).
 
 local lfs = require "lfs"
 local helper = require "spec.helper"
@@ -474,6 +475,99 @@ describe("a proxy over one buffer", function()
         -- a view is some bytes; a string would be thousands
         assert.is_true(used < size / 10, used .. " bytes of garbage")
       end)
+    end)
+  end
+end)
+
+describe("recvfrom of a stream", function()
+  -- Sends a string in pieces, each when the task waits for it.
+  local function in_pieces(sock, task, text)
+    for i = 1, #text, 2 do
+      until_waiting(task)
+      sock:send(text:sub(i, i + 1))
+      for _ = 1, 3 do loop.sleep(0) end
+    end
+  end
+
+  it("waits for all of it with MSG_WAITALL, in a task", function()
+    loop.run(function()
+      local _all <close>, a, b = tcp_pair()
+      local task = loop.spawn(b.recvfrom, b, 6, csock.MSG_WAITALL)
+      in_pieces(a, task, "abcdef")
+      assert.same({"abcdef"}, {task:join()})
+    end)
+  end)
+
+  it("tells who has sent the first of it", function()
+    local name = helper.tmpdir() .. "/sender"
+    local listener <close> = csock.socket(csock.AF_UNIX)
+    listener:bind ""
+    listener:listen()
+    local a <close> = csock.socket(csock.AF_UNIX)
+    a:bind(name)
+    a:connect(listener:getsockname())
+    local b <close> = listener:accept()
+    loop.run(function()
+      local task = loop.spawn(b.recvfrom, b, 6, csock.MSG_WAITALL)
+      in_pieces(a, task, "abcdef")
+      assert.same({"abcdef", name}, {task:join()})
+      local buf = csock.buffer(5)
+      task = loop.spawn(b.recvfrom_into, b, buf, 0, csock.MSG_WAITALL)
+      in_pieces(a, task, "abcde")
+      assert.same({5, name}, {task:join()})
+      assert.equal("abcde", tostring(buf))
+      task = loop.spawn(b.recvfrom, b, 6, csock.MSG_WAITALL)
+      in_pieces(a, task, "abcd")
+      a:close()
+      assert.same({"abcd", name}, {task:join()})
+    end)
+  end)
+end)
+
+describe("a size far above what comes", function()
+  local size = 2^31 - 1 | 0
+
+  -- What f has allocated, in bytes, garbage and all.
+  local function allocated(f)
+    collectgarbage()
+    collectgarbage "stop"
+    local before = collectgarbage "count"
+    local ok, err = pcall(f)
+    local used = (collectgarbage "count" - before) * 1024
+    collectgarbage "restart"
+    assert.is_true(ok, err)
+    return used
+  end
+
+  for _, name in ipairs {"recv", "recvfrom"} do
+    everywhere(name .. " of a datagram takes what that needs", function()
+      local _all <close>, a, b = udp_pair()
+      a:sendto(("x"):rep(60000), b:getsockname())
+      assert.is_true(allocated(function()
+        assert.equal(60000, #(b[name](b, size)))
+      end) < 1e6)
+    end)
+
+    everywhere(name .. " of a Unix message takes what that needs", function()
+      local _all <close>, a, b = pair(csock.AF_UNIX, SOCK_DGRAM)
+      a.sndbuf, a.timeout = 1000000, 0
+      local sent = 0
+      for _, n in ipairs {100, 131072, 150000} do
+        if not pcall(a.send, a, ("x"):rep(n)) then break end
+        sent = sent + 1
+        assert.is_true(allocated(function()
+          assert.equal(n, #(b[name](b, size)))
+        end) < 1e6)
+      end
+      assert.is_true(sent > 0)
+    end)
+
+    everywhere(name .. " of a Unix message waits its time", function()
+      local _all <close>, _, b = pair(csock.AF_UNIX, SOCK_DGRAM)
+      b.timeout = 0.02
+      refused("ETIMEDOUT", b[name], b, size)
+      b:close()
+      refused("EBADF", b[name], b, size)
     end)
   end
 end)

@@ -19,6 +19,8 @@
 --               gc = finalizer, close = the same for <close>, if another}
 -- and its other members are methods and properties like any class's: C
 -- functions, property(cget, cset), called with (self) and (self, value).
+-- If its __init, or that of a sub-class, returns nil and an error, then so does
+-- the call of the class.
 -- Every sub-class is native too. The finalizers must bear a second call.
 
 local callable = require "csock.callable"
@@ -340,9 +342,13 @@ local function arm(rec)
   local attrs, mt = rec.attrs, rec.mt
   local getitem, setitem, delitem =
     attrs.__getitem or nil, attrs.__setitem or nil, attrs.__delitem or nil
+  local index = core.index
+  if rec.native and rec.sealed and not next(rec.sealed) then
+    index = core.fieldless
+  end
   local function fill(to, get, set, del)
     equip(to, rec)
-    to.__index = core.index(attrs, rec.getters, rec.privacy, get)
+    to.__index = index(attrs, rec.getters, rec.privacy, get)
     to.__newindex = core.newindex(attrs, rec.setters, rec.deleters,
                                   rec.privacy, rec.sealed, set, del)
   end
@@ -1044,4 +1050,4 @@ return setmetatable({
   staticmethod = Static, classmethod = Classmethod, super = newsuper,
   isinstance = isinstance, issubclass = issubclass,
   iter = iter, delattr = delattr, metatable = metatable,
-}, {__call = declare})
+}, {__call = declare}) --[[@as csock.class]]

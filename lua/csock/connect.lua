@@ -6,11 +6,13 @@
 -- begun without waiting; in a task each is then watched by a task of its own,
 -- elsewhere all of them by one poll(2), so that no loop has to be run behind
 -- the caller's back.
+-- Not here: which of the two, csock or csock.safe, they are for.
 -- Invariant: however a race ends, all of its sockets but the winner are closed.
 
 local class = require "csock.class"
 local core = require "csock.core"
 local errors = require "csock.errors"
+local insist = require "csock.insist"
 local misuse = require "csock.misuse"
 
 local constants = core.constants
@@ -18,12 +20,6 @@ local now = core.loop.now
 
 local DELAY = 0.25      -- before the next address has its turn (RFC 8305 5)
 local LONG = 1000000000 -- seconds
-
--- The module as its user sees it: like Python's, these functions use the class
--- and the getaddrinfo that are in it at the moment of the call.
-local function module()
-  return require "csock"
-end
 
 -- An error made here, with the place that misuse would blame.
 local function placed(err)
@@ -59,17 +55,21 @@ local function check_address(name, address)
 end
 
 local function set_up_connection(sock, info, timeout, source, alone)
-  sock:settimeout(timeout)
-  if source then sock:bind(source) end
-  if not alone then sock:settimeout(0) end
-  sock:connect(info[5])
+  insist(sock:settimeout(timeout))
+  if source then insist(sock:bind(source)) end
+  if not alone then insist(sock:settimeout(0)) end
+  insist(sock:connect(info[5]))
+end
+
+local function make(module, ...)
+  return (insist(module.socket(...)))
 end
 
 -- One address: a connected socket; or nil and the error; or, unless it is to
 -- wait (alone), a socket whose connection is under way and an error that says
 -- so.
-local function try(info, timeout, source, alone)
-  local made, sock = pcall(module().socket, info[1], info[2], info[3])
+local function try(module, info, timeout, source, alone)
+  local made, sock = pcall(make, module, info[1], info[2], info[3])
   local err = sock
   if made then
     local ok
@@ -93,7 +93,7 @@ Race.__index = Race
 -- Begin the attempt at an address: the socket, if it is connected already.
 -- Where there is nothing else to look after it waits as any connect does.
 function Race:start(index, info, alone)
-  local sock, err = try(info, self.timeout, self.source, alone)
+  local sock, err = try(self.module, info, self.timeout, self.source, alone)
   if not err then return sock end
   if sock then
     table.insert(self.pending, {
@@ -148,9 +148,13 @@ function Race:fail(attempt, err)
   self.errors[attempt.index] = err
 end
 
+local function reconnect(attempt)
+  insist(attempt.sock:connect(attempt.address))
+end
+
 -- What became of a connection: to connect again tells.  True, or the error.
 local function outcome(attempt)
-  local ok, err = pcall(attempt.sock.connect, attempt.sock, attempt.address)
+  local ok, err = pcall(reconnect, attempt)
   if ok then return true end
   if not class.isinstance(err, errors.error) then error(err, 0) end
   return err.errno == constants.EISCONN, err
@@ -215,13 +219,14 @@ local function interleave(infos)
 end
 
 -- A connected socket, or nil and the errors of the addresses.
-local function race(infos, timeout, source)
+local function race(module, infos, timeout, source)
   if #infos == 1 then -- the usual case, and no race
-    local sock, err = try(infos[1], timeout, source, true)
+    local sock, err = try(module, infos[1], timeout, source, true)
     return sock, {err}
   end
   local self <close> = setmetatable({
-    timeout = timeout, source = source, pending = {}, errors = {},
+    module = module, timeout = timeout, source = source, pending = {},
+    errors = {},
   }, Race)
   for i, info in ipairs(infos) do
     local last = i == #infos
@@ -236,29 +241,30 @@ local function race(infos, timeout, source)
   return nil, self.errors
 end
 
-local exports = {}
-
 local connection_options = {
   timeout = true, source_address = true, all_errors = true,
 }
 
-local function connection(address, timeout, source, all_errors)
-  local infos = module().getaddrinfo(address[1], address[2], 0,
+-- A connected socket, or nil and the error.
+local function connection(module, address, timeout, source, all_errors)
+  local infos, err = module.getaddrinfo(address[1], address[2], 0,
     constants.SOCK_STREAM, 0, 0, timeout)
+  if not infos then return nil, err end
   if #infos == 0 then
-    error(placed(errors.OSError(nil, "getaddrinfo returns an empty list",
-      "create_connection")), 0)
+    return nil, placed(errors.OSError(nil, "getaddrinfo returns an empty list",
+      "create_connection"))
   end
-  local sock, failures = race(#infos > 1 and interleave(infos) or infos,
-    timeout, source)
+  local sock, failures = race(module,
+    #infos > 1 and interleave(infos) or infos, timeout, source)
   if sock then return sock end
+  core.connect.check()
   if all_errors then
-    error(placed(errors.ExceptionGroup("create_connection failed", failures)),
-      0)
+    return nil, placed(errors.ExceptionGroup("create_connection failed",
+      failures))
   end
   local last = failures[#failures]
   last.errors = failures
-  error(last, 0)
+  return nil, last
 end
 
 --- create_connection({host, port} [, timeout [, source_address [,
@@ -270,7 +276,7 @@ end
 -- first.  Raises what getaddrinfo raises; the error of the last address, with
 -- those of all in `errors`; or, with all_errors, an ExceptionGroup that has
 -- them in `exceptions`.  (Python's socket.create_connection, RFC 8305)
-function exports.create_connection(address, ...)
+local function create_connection(module, address, ...)
   local name = "create_connection"
   local count, timeout, source, all_errors = select("#", ...), ...
   check_address(name, address)
@@ -291,22 +297,22 @@ function exports.create_connection(address, ...)
     bad(name, 3, "source_address: {host, port} expected")
   end
   if count == 0 then timeout = core.getdefaulttimeout() end
-  return connection(address, timeout, source, all_errors)
+  return connection(module, address, timeout, source, all_errors)
 end
 
 -- Servers ------------------------------------------------------------------
 
 --- has_dualstack_ipv6() -> whether a socket can be made that takes connections
 -- by IPv4 and by IPv6.  (Python's socket.has_dualstack_ipv6)
-function exports.has_dualstack_ipv6()
+local function has_dualstack_ipv6(module)
   if not (constants.AF_INET6 and constants.IPPROTO_IPV6 and
     constants.IPV6_V6ONLY) then
     return false
   end
   local ok, err = pcall(function()
-    local sock <close> = module().socket(constants.AF_INET6,
+    local sock <close> = make(module, constants.AF_INET6,
       constants.SOCK_STREAM)
-    sock:setsockopt(constants.IPPROTO_IPV6, constants.IPV6_V6ONLY, 0)
+    insist(sock:setsockopt(constants.IPPROTO_IPV6, constants.IPV6_V6ONLY, 0))
   end)
   if not ok and not class.isinstance(err, errors.error) then error(err, 0) end
   return ok
@@ -320,18 +326,23 @@ local function shown(address)
   return tostring(address)
 end
 
+local function bind(sock, address)
+  insist(sock:bind(address))
+end
+
 -- Options, the address and the queue of a server's socket.
 local function set_up(sock, address, options)
   -- a server that has just ended must not keep its successor waiting
-  sock:setsockopt(constants.SOL_SOCKET, constants.SO_REUSEADDR, 1)
+  local level = constants.SOL_SOCKET
+  insist(sock:setsockopt(level, constants.SO_REUSEADDR, 1))
   if options.reuse_port then
-    sock:setsockopt(constants.SOL_SOCKET, constants.SO_REUSEPORT, 1)
+    insist(sock:setsockopt(level, constants.SO_REUSEPORT, 1))
   end
   if sock.family == constants.AF_INET6 then
-    sock:setsockopt(constants.IPPROTO_IPV6, constants.IPV6_V6ONLY,
-      options.dualstack_ipv6 and 0 or 1)
+    insist(sock:setsockopt(constants.IPPROTO_IPV6, constants.IPV6_V6ONLY,
+      options.dualstack_ipv6 and 0 or 1))
   end
-  local ok, err = pcall(sock.bind, sock, address)
+  local ok, err = pcall(bind, sock, address)
   if not ok then
     if class.isinstance(err, errors.error) then
       err.strerror = ("%s (while attempting to bind on address %s)"):format(
@@ -339,7 +350,7 @@ local function set_up(sock, address, options)
     end
     error(err, 0)
   end
-  sock:listen(options.backlog)
+  insist(sock:listen(options.backlog))
 end
 
 local server_options = {
@@ -351,7 +362,7 @@ local server_options = {
 -- default) or AF_INET6, `backlog` that of listen, `reuse_port` sets
 -- SO_REUSEPORT, `dualstack_ipv6` lets an AF_INET6 socket take IPv4 as well.
 -- (Python's socket.create_server)
-function exports.create_server(address, options)
+local function create_server(module, address, options)
   local name = "create_server"
   if type(address) ~= "string" then check_address(name, address) end
   if options ~= nil and type(options) ~= "table" then
@@ -363,19 +374,36 @@ function exports.create_server(address, options)
     bad(name, 2, "SO_REUSEPORT not supported on this platform")
   end
   if options.dualstack_ipv6 then
-    if not exports.has_dualstack_ipv6() then
+    if not has_dualstack_ipv6(module) then
       bad(name, 2, "dualstack_ipv6 not supported on this platform")
     end
     if options.family ~= constants.AF_INET6 then
       bad(name, 2, "dualstack_ipv6 requires AF_INET6 family")
     end
   end
-  local sock = module().socket(options.family or constants.AF_INET,
+  local sock, err = module.socket(options.family or constants.AF_INET,
     constants.SOCK_STREAM)
-  local ok, err = pcall(set_up, sock, address, options)
+  if not sock then return nil, err end
+  local ok
+  ok, err = pcall(set_up, sock, address, options)
   if ok then return sock end
   sock:close()
-  error(err, 0)
+  core.connect.check()
+  if not class.isinstance(err, errors.error) then error(err, 0) end
+  return nil, err
 end
 
-return exports
+--- connect(module, answer) -> the functions for a module: like Python's, they
+-- use the `socket` and the `getaddrinfo` that are in it at the moment of the
+-- call.  `answer` gets a result, or nil and an error; what it returns, they do.
+return function(module, answer)
+  return {
+    create_connection = function(...)
+      return answer(create_connection(module, ...))
+    end,
+    create_server = function(...)
+      return answer(create_server(module, ...))
+    end,
+    has_dualstack_ipv6 = function() return has_dualstack_ipv6(module) end,
+  }
+end

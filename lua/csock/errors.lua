@@ -18,7 +18,9 @@ function Exception:__str()
   local about = self.op or self.__class.__name
   if self.address ~= nil then
     local a = self.address
-    if type(a) == "table" then a = ("%s:%s"):format(a[1], a[2]) end
+    if type(a) == "table" then
+      a = a[2] == nil and a[1] or ("%s:%s"):format(a[1], a[2])
+    end
     about = about .. " " .. tostring(a):gsub("%c", "?")
   end
   local code = self.code and " (" .. self.code .. ")" or ""
@@ -27,17 +29,22 @@ function Exception:__str()
 end
 
 --- OSError([errno [, strerror [, op [, address]]]]): as Python's, an errno with
--- a class of its own makes an instance of that class.
+-- a class of its own makes an instance of that class.  The number gives the
+-- code, and the text where there is none.
 local OSError = class("OSError", Exception, {
   __doc = "A system call failed.",
   __new = function(cls, errno, ...)
     if cls == errors.OSError then cls = by_errno[errno] or cls end
     return class.super(errors.OSError, cls).__new(cls, errno, ...)
   end,
+  _numbers = "errno",                   -- what the errno is one of
   __init = function(self, errno, strerror, op, address)
     self.errno, self.strerror, self.op, self.address =
       errno, strerror, op, address
-    self.code = errno and core.errnoname(errno)
+    if errno then
+      local code, text = core.describe(errno, self._numbers)
+      self.code, self.strerror = code, strerror or text
+    end
   end,
 })
 
@@ -75,7 +82,9 @@ derive("ProcessLookupError", OSError, "There is no such process.", "ESRCH")
 derive("ChildProcessError", OSError, "There is no such child.", "ECHILD")
 errors.timeout = derive("TimeoutError", OSError, "Time is up.", "ETIMEDOUT")
 derive("gaierror", OSError, "getaddrinfo or getnameinfo failed.")
+errors.gaierror._numbers = "name"
 derive("herror", OSError, "A look-up by host address failed.")
+errors.herror._numbers = "host"
 -- not an OSError: what handles a failing socket must not swallow it
 derive("CancelledError", Exception, "The task was cancelled.")
 derive("QueueEmpty", Exception, "There is no item to get at once.")

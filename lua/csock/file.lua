@@ -5,6 +5,7 @@
 
 local class = require "csock.class"
 local core = require "csock.core"
+local insist = require "csock.insist"
 
 local body = {
   __doc = "A file over a socket: file(sock [, mode [, buffering]]).",
@@ -13,7 +14,7 @@ local body = {
   __native = {
     tag = core.file.tag,
     gc = core.file.collect,
-    close = function(self) self:close() end,
+    close = function(self) insist(self:close()) end,
   },
   __new = function(cls, ...)
     return core.file.new(class.metatable(cls), ...)

@@ -7,13 +7,13 @@ local core = require "csock.core"
 local errors = require "csock.errors"
 local misuse = require "csock.misuse"
 
-local resolve = {}
+local gethostbyaddr = core.safely(core.gethostbyaddr)
 
 --- getfqdn([name]) -> the full name of a host (by default, and for "0.0.0.0"
 -- and "::", of this one): the first of its names with a dot, else its canonical
 -- name; `name` itself when the resolver does not know it.  Raises timeout.
 -- (Python's socket.getfqdn)
-function resolve.getfqdn(name)
+local function getfqdn(name)
   if name ~= nil and type(name) ~= "string" then
     misuse("bad argument #1 to 'getfqdn' (string expected, got %s)", type(name))
   end
@@ -21,13 +21,13 @@ function resolve.getfqdn(name)
   if name == "" or name == "0.0.0.0" or name == "::" then
     name = core.gethostname()
   end
-  local ok, canonical, aliases = pcall(core.gethostbyaddr, name)
-  if not ok then
-    if class.isinstance(canonical, errors.gaierror) or
-      class.isinstance(canonical, errors.herror) then
+  local canonical, aliases = gethostbyaddr(name)
+  if not canonical then
+    local err = aliases
+    if class.isinstance(err, {errors.gaierror, errors.herror}) then
       return name
     end
-    error(canonical, 0)
+    return nil, err
   end
   table.insert(aliases, 1, canonical)
   for _, alias in ipairs(aliases) do
@@ -36,4 +36,8 @@ function resolve.getfqdn(name)
   return canonical
 end
 
-return resolve
+--- resolve(answer) -> the functions for a module; `answer` gets a result, or
+-- nil and an error; what it returns, they do.
+return function(answer)
+  return {getfqdn = function(...) return answer(getfqdn(...)) end}
+end

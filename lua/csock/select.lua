@@ -11,8 +11,6 @@ local POLLIN, POLLOUT, POLLPRI = core.constants.POLLIN, core.constants.POLLOUT,
 local READABLE = POLLIN | core.constants.POLLHUP | core.constants.POLLERR
 local WRITABLE = POLLOUT | core.constants.POLLERR
 
-local select = {}
-
 -- The descriptor of a number, of one of Lua's files, or of what has a method
 -- fileno().
 local function descriptor(object, name)
@@ -44,7 +42,7 @@ end
 -- three empty ones.  An object is a socket, a file, a descriptor's number,
 -- anything with a method fileno().  Raises csock.error (EBADF) for a descriptor
 -- that is not open.  See select(2).
-function select.select(r, w, x, timeout)
+local function select(r, w, x, timeout)
   for n, list in pairs {r, w, x} do
     if type(list) ~= "table" then
       misuse("bad argument #%d to 'select' (table expected, got %s)", n,
@@ -74,7 +72,8 @@ function select.select(r, w, x, timeout)
   local found = {}
   do
     local set <close> = core.select.set(flat, true)
-    local ready = set:wait(timeout)
+    local ready, err = set:wait(timeout)
+    if not ready then return nil, err end
     for i = 1, #ready, 2 do found[ready[i]] = ready[i + 1] end
   end
   local function answer(objects, fds, events)
@@ -89,15 +88,10 @@ function select.select(r, w, x, timeout)
 end
 
 -- An object of poll(): `_events` by descriptor; `_flat`, the same as a list,
--- nil when it is to be made anew; `_polling`, while poll() waits.
+-- nil when it is to be made anew; `_polling`, while poll() waits; `_answer`, of
+-- the module it belongs to.
 local Poll = {__name = "csock.poll"}
 Poll.__index = Poll
-
---- poll() -> an object that watches descriptors: see register, modify,
--- unregister and poll.
-function select.poll()
-  return setmetatable({_events = {}, _polling = false}, Poll)
-end
 
 local function check_events(eventmask, name)
   if math.type(eventmask) ~= "integer" then
@@ -125,7 +119,7 @@ end
 function Poll:modify(fd, eventmask)
   fd = descriptor(fd, "modify")
   check_events(eventmask, "modify")
-  if not self._events[fd] then core.select.unknown() end
+  if not self._events[fd] then return self._answer(core.select.unknown()) end
   self._events[fd], self._flat = eventmask, nil
   return true
 end
@@ -169,10 +163,23 @@ function Poll:poll(timeout)
   self._polling = true
   local _polling <close> = setmetatable({poll = self}, Polling)
   local set <close> = core.select.set(self._flat, false)
-  local ready = set:wait(seconds)
+  local ready, err = set:wait(seconds)
+  if not ready then return self._answer(nil, err) end
   local list = {}
   for i = 1, #ready, 2 do list[#list + 1] = {ready[i], ready[i + 1]} end
   return list
 end
 
-return select
+--- select(answer) -> the functions for a module; `answer` gets a result, or nil
+-- and an error; what it returns, they do.
+return function(answer)
+  return {
+    select = function(...) return answer(select(...)) end,
+    --- poll() -> an object that watches descriptors: see register, modify,
+    -- unregister and poll.
+    poll = function()
+      return setmetatable({_events = {}, _polling = false, _answer = answer},
+        Poll)
+    end,
+  }
+end

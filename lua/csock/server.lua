@@ -212,6 +212,9 @@ local function take(self)
   self._accepting = true
   local ok, request, client_address = pcall(self.get_request, self)
   self._accepting = false
+  if request == nil and client_address ~= nil then -- csock.safe's listener
+    ok, request = false, client_address
+  end
   if not ok then return self:accept_error(request) end
   local account = self._account
   account.accepted = account.accepted + 1
@@ -447,6 +450,7 @@ servers.UDPServer = UDPServer
 
 function UDPServer:get_request()
   local data, client_address = self.socket:recvfrom(self.max_packet_size)
+  if data == nil then return nil, client_address end
   return {data, self.socket}, client_address
 end
 

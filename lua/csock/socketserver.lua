@@ -22,4 +22,4 @@ for _, kind in ipairs {"TCP", "UDP", "UnixStream", "UnixDatagram"} do
   end
 end
 
-return socketserver
+return socketserver --[[@as csock.socketserver]]
