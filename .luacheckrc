@@ -8,6 +8,10 @@ ignore = {
 include_files = {
   "lua/**/*.lua", "spec/**/*.lua", "examples/**/*.lua", "bench/**/*.lua",
   "rockspec/*", ".busted", ".luacheckrc",
-  ".ci/busted", ".ci/docs", ".ci/limits",
+  ".ci/busted", ".ci/docs", ".ci/limits", ".ci/score", ".ci/types",
 }
 files["spec"].std = "+busted"
+-- declarations: a line each, however long, of things that are not used here
+files["lua/csock/types.lua"] = {
+  max_line_length = false, ignore = {"212", "241", "431"},
+}

@@ -3,7 +3,7 @@
 # Not a package list: what a target needs from the system is named in the
 # table below; .ci/deps finds it or gets it.
 # Invariant: everything made lies in .build/, except lua/csock/core.so, which
-# lets a checkout run in place.
+# lets a checkout run in place, and what `make types` is asked to write.
 
 PREFIX ?= /usr/local
 LUADIR ?= $(PREFIX)/share/lua/5.4
@@ -23,7 +23,9 @@ need/demo     := cc headers lua
 need/bench    := cc headers lua
 need/instructions := cc headers lua valgrind
 need/docs     := lua
+need/types    := lua
 need/test     := cc headers lua busted
+need/score    := cc headers lua busted
 need/asan     := gcc headers lua busted asan
 need/valgrind := cc headers lua busted valgrind
 need/lint     := cc headers lua luacheck gcc clang clang-format
@@ -73,8 +75,8 @@ export LUA_PATH  := $(CURDIR)/lua/?.lua;$(CURDIR)/lua/?/init.lua;$(or \
   $(LUA_PATH_5_4),$(LUA_PATH),;)
 export LUA_CPATH := $(CURDIR)/$(out)/?.so;$(or $(LUA_CPATH_5_4),$(LUA_CPATH),;)
 
-.PHONY: all demo test lint asan valgrind bench instructions docs install clean
-.PHONY: deps module objects specs rock
+.PHONY: all demo test score lint asan valgrind bench instructions docs
+.PHONY: install clean deps module objects specs rock types
 .PHONY: lint-lua lint-gcc lint-clang lint-format lint-limits
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules --no-print-directory
@@ -128,6 +130,13 @@ instructions: all .build/bench/bare.so
 	$(quiet)$(CC) $(standard) -fPIC $(LIBFLAG) -O2 -I$(incdir) -o $@ $<
 
 test: all specs
+	@$(lua) .ci/score spec/cpython.list $(out)/results brief
+
+# The specs that carry out CPython's tests alone, and how many of those that
+# makes, by name.
+score: export BUSTED_FLAGS += --filter=%stest[_%u]
+score: all specs
+	@$(lua) .ci/score spec/cpython.list $(out)/results
 
 # gcc in any case: clang links its sanitizer into programs, not into modules.
 asan: deps .build/constants.inc
@@ -169,6 +178,12 @@ lint-limits: all
 
 docs: deps
 	@$(lua) .ci/docs $(wildcard README.md docs/*.md)
+
+# The parts of the annotations for editors that nobody writes by hand.
+types: deps
+	@mkdir -p .build
+	@$(lua) .ci/types lua/csock/types.lua csrc/constants.list >.build/types.new \
+	&& mv .build/types.new lua/csock/types.lua
 
 rock: deps
 	@.ci/rock $(lua)

@@ -1,8 +1,10 @@
 /* address: what a Lua program gives is checked here, whole, before anything is
 ** done with it; what the system gives becomes a string (AF_UNIX) or an object
 ** that keeps the bytes and formats itself when somebody looks.
-** Invariant: an address object holds exactly the sockaddr the system gave, so
-** to pass it back costs a copy. */
+** Not here: the forms of the families without hosts and paths (family).
+** Invariant: an address object holds the sockaddr the system gave, with zeros
+** up to the size of its family's structure; so to pass it back costs a copy,
+** and every field can be read. */
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -14,8 +16,17 @@
 
 #include "address.h"
 #include "error.h"
+#include "family.h"
 
 #define ADDRESS "csock.address"
+
+/* The forms of AF_CAN differ by protocol, which its bytes do not tell: there
+** the object keeps it, as a user value. */
+#if defined(AF_CAN)
+#define HAS_PROTO(family) ((family) == AF_CAN)
+#else
+#define HAS_PROTO(family) 0
+#endif
 
 static const struct sockaddr *toaddress(lua_State *L, int arg) {
   return luaL_checkudata(L, arg, ADDRESS);
@@ -24,23 +35,6 @@ static const struct sockaddr *toaddress(lua_State *L, int arg) {
 /*
 ** From Lua
 */
-
-static int bad(lua_State *L, int arg, const char *what) {
-  return luaL_argerror(L, arg, lua_pushfstring(L, "address: %s", what));
-}
-
-/* Item 'i' of the table at 'arg' as an integer in [0, max]. */
-static lua_Integer get_number(lua_State *L, int arg, int i, const char *what,
-                              lua_Integer max) {
-  int type = lua_geti(L, arg, i), isnum = type == LUA_TNIL && i > 2;
-  lua_Integer n = 0;
-  if (type == LUA_TNUMBER) n = lua_tointegerx(L, -1, &isnum);
-  if (!isnum) bad(L, arg, lua_pushfstring(L, "%s must be an integer", what));
-  if (n < 0 || n > max)
-    bad(L, arg, lua_pushfstring(L, "%s must be 0-%I", what, max));
-  lua_pop(L, 1);
-  return n;
-}
 
 /* As in Python this is no misuse: how long is too long, the system decides. */
 static int too_long(lua_State *L) {
@@ -55,7 +49,7 @@ static void check_path(lua_State *L, int arg, cs_Address *a) {
   if (lua_type(L, arg) != LUA_TSTRING) luaL_typeerror(L, arg, "path");
   path = lua_tolstring(L, arg, &len);
   if (len > 0 && path[0] != '\0') {
-    if (strlen(path) != len) bad(L, arg, "embedded zero in the path");
+    if (strlen(path) != len) cs_badaddress(L, arg, "embedded zero in the path");
     if (len >= sizeof a->u.un.sun_path) too_long(L);
   } else if (len > sizeof a->u.un.sun_path)
     too_long(L);
@@ -103,10 +97,11 @@ static int check_internet(lua_State *L, int arg, int family, cs_Address *a) {
   size_t len;
   in_port_t port;
   if (!lua_istable(L, arg)) luaL_typeerror(L, arg, "{host, port}");
-  port = htons((in_port_t)get_number(L, arg, 2, "port", 65535));
-  if (lua_geti(L, arg, 1) != LUA_TSTRING) bad(L, arg, "host must be a string");
+  port = htons((in_port_t)cs_getnumber(L, arg, 2, "port", 0, 65535));
+  if (lua_geti(L, arg, 1) != LUA_TSTRING)
+    cs_badaddress(L, arg, "host must be a string");
   host = lua_tolstring(L, -1, &len);
-  if (strlen(host) != len) bad(L, arg, "embedded zero in the host");
+  if (strlen(host) != len) cs_badaddress(L, arg, "embedded zero in the host");
   if (family == AF_INET) {
     a->u.in.sin_family = AF_INET;
     a->u.in.sin_port = port;
@@ -116,21 +111,47 @@ static int check_internet(lua_State *L, int arg, int family, cs_Address *a) {
   a->u.in6.sin6_family = AF_INET6;
   a->u.in6.sin6_port = port;
   a->u.in6.sin6_flowinfo =
-      htonl((uint32_t)get_number(L, arg, 3, "flowinfo", 0xfffff));
+      htonl((uint32_t)cs_optnumber(L, arg, 3, "flowinfo", 0xfffff, 0));
   a->u.in6.sin6_scope_id =
-      (uint32_t)get_number(L, arg, 4, "scope_id", UINT32_MAX);
+      (uint32_t)cs_optnumber(L, arg, 4, "scope_id", UINT32_MAX, 0);
   a->len = sizeof a->u.in6;
   return parse_ipv6(host, &a->u.in6);
 }
 
-/* The address at 'arg' for a socket of this family.  Returns 1 when '*a' is
-** whole; 0, with its host's name pushed, when that has to be resolved first.
-** Raises argument errors. */
-int cs_checkaddress(lua_State *L, int arg, int family, cs_Address *a) {
+/* {host, port ...} as the rows of family.c know it, but for host names. */
+static int parse_internet(lua_State *L, int arg, int family, cs_Address *a) {
+  if (!check_internet(L, arg, family, a)) return 0;
+  lua_pop(L, 1);
+  return 1;
+}
+
+/* A table in the form of its family, which tells nothing of hosts. */
+static int parse_items(lua_State *L, int arg, int family, int proto,
+                       cs_Address *a) {
+  const cs_Family *row = cs_findfamily(family, proto);
+  int top = lua_gettop(L), err;
+  if (row->parse == NULL) cs_badaddress(L, arg, "no addresses for this family");
+  if (!lua_istable(L, arg))
+    luaL_typeerror(L, arg, lua_pushfstring(L, "{%s ...}", row->names[0]));
+  err = row->parse(L, arg, &a->u);
+  lua_settop(L, top);
+  a->len = (socklen_t)row->size;
+  return err == 0 ? 1 : err;
+}
+
+/* The address at 'arg' for a socket of this family and protocol.  Returns 1
+** when '*a' is whole; 0, with its host's name pushed, when that has to be
+** resolved first; -errno when it names what this machine has not got.  Raises
+** argument errors. */
+int cs_checkaddress(lua_State *L, int arg, int family, int proto,
+                    cs_Address *a) {
   const struct sockaddr *given = luaL_testudata(L, arg, ADDRESS);
+#if defined(AF_RDS)
+  if (family == AF_RDS) family = AF_INET; /* rds(7) */
+#endif
   memset(a, 0, sizeof *a);
   if (given != NULL) {
-    if (given->sa_family != family) bad(L, arg, "of another family");
+    if (given->sa_family != family) cs_badaddress(L, arg, "of another family");
     a->len = (socklen_t)lua_rawlen(L, arg);
     memcpy(&a->u, given, a->len);
     return 1;
@@ -141,11 +162,9 @@ int cs_checkaddress(lua_State *L, int arg, int family, cs_Address *a) {
     return 1;
   case AF_INET:
   case AF_INET6:
-    if (!check_internet(L, arg, family, a)) return 0;
-    lua_pop(L, 1);
-    return 1;
+    return parse_internet(L, arg, family, a);
   default:
-    return bad(L, arg, "no addresses for this family");
+    return parse_items(L, arg, family, proto, a);
   }
 }
 
@@ -161,20 +180,6 @@ static void push_path(lua_State *L, const cs_Address *a) {
   lua_pushlstring(L, path, len);
 }
 
-/* Push an address as the system gave it; nil for none at all. */
-void cs_pushaddress(lua_State *L, const cs_Address *a) {
-  if (a->len < sizeof(sa_family_t)) {
-    lua_pushnil(L);
-    return;
-  }
-  if (a->u.any.sa_family == AF_UNIX) {
-    push_path(L, a);
-    return;
-  }
-  memcpy(lua_newuserdatauv(L, a->len, 0), &a->u, a->len);
-  luaL_setmetatable(L, ADDRESS);
-}
-
 static void push_host(lua_State *L, const struct sockaddr *sa) {
   char text[INET6_ADDRSTRLEN + IF_NAMESIZE];
   if (sa->sa_family == AF_INET) {
@@ -188,55 +193,128 @@ static void push_host(lua_State *L, const struct sockaddr *sa) {
 }
 
 /* Push item 'i' as in Python's tuples: host, port, flowinfo, scope id. */
-static void push_item(lua_State *L, const struct sockaddr *sa, lua_Integer i) {
-  const struct sockaddr_in *in = (const void *)sa;
-  const struct sockaddr_in6 *in6 = (const void *)sa;
-  int v6 = sa->sa_family == AF_INET6;
+static void push_internet(lua_State *L, const void *sa, size_t len, int i) {
+  const struct sockaddr_in *in = sa;
+  const struct sockaddr_in6 *in6 = sa;
+  (void)len;
   if (i == 1)
     push_host(L, sa);
-  else if (i == 2)
-    lua_pushinteger(L, ntohs(v6 ? in6->sin6_port : in->sin_port));
-  else if (i == 3 && v6)
+  else if (i == 2) /* at the same place in both */
+    lua_pushinteger(L, ntohs(in->sin_port));
+  else if (i == 3)
     lua_pushinteger(L, ntohl(in6->sin6_flowinfo) & 0xfffff);
-  else if (i == 4 && v6)
+  else
     lua_pushinteger(L, in6->sin6_scope_id);
+}
+
+static const cs_Family *row_of(int family, int proto) {
+  static const cs_Family ipv4 = {
+      AF_INET, -1,           sizeof(struct sockaddr_in), {"host", "port"}, 0,
+      NULL,    push_internet};
+  static const cs_Family ipv6 = {AF_INET6,
+                                 -1,
+                                 sizeof(struct sockaddr_in6),
+                                 {"host", "port", "flowinfo", "scope_id"},
+                                 0,
+                                 NULL,
+                                 push_internet};
+  if (family == AF_INET) return &ipv4;
+  if (family == AF_INET6) return &ipv6;
+  return cs_findfamily(family, proto);
+}
+
+/* An address of 'len' bytes, which may be cut short, of any family. */
+static void push_padded(lua_State *L, const cs_Address *a, size_t len,
+                        int proto) {
+  int family = a->u.any.sa_family;
+  size_t size = row_of(family, proto)->size;
+  char *object;
+  if (size < len) size = len;
+  object = lua_newuserdatauv(L, size, HAS_PROTO(family));
+  memcpy(object, &a->u, len);
+  memset(object + len, 0, size - len);
+  if (HAS_PROTO(family)) {
+    lua_pushinteger(L, proto);
+    lua_setiuservalue(L, -2, 1);
+  }
+  luaL_setmetatable(L, ADDRESS);
+}
+
+/* Push an address as the system gave it to a socket of this protocol; nil for
+** none at all.  Whole ones of the internet are the most common by far. */
+void cs_pushaddress(lua_State *L, const cs_Address *a, int proto) {
+  size_t len = a->len;
+  if (len == sizeof a->u.in && a->u.any.sa_family == AF_INET) {
+    memcpy(lua_newuserdatauv(L, sizeof a->u.in, 0), &a->u, sizeof a->u.in);
+    luaL_setmetatable(L, ADDRESS);
+  } else if (len == sizeof a->u.in6 && a->u.any.sa_family == AF_INET6) {
+    memcpy(lua_newuserdatauv(L, sizeof a->u.in6, 0), &a->u, sizeof a->u.in6);
+    luaL_setmetatable(L, ADDRESS);
+  } else if (len < sizeof(sa_family_t))
+    lua_pushnil(L);
+  else if (a->u.any.sa_family == AF_UNIX)
+    push_path(L, a);
+  else
+    push_padded(L, a, len < sizeof a->u ? len : sizeof a->u, proto);
+}
+
+/* The row of the address object at index 'i'. */
+static const cs_Family *row_at(lua_State *L, int i, const struct sockaddr *sa) {
+  int proto = 0;
+  if (HAS_PROTO(sa->sa_family)) {
+    lua_getiuservalue(L, i, 1);
+    proto = (int)lua_tointeger(L, -1);
+    lua_pop(L, 1);
+  }
+  return row_of(sa->sa_family, proto);
+}
+
+static int count(const cs_Family *row) {
+  int n = 0;
+  while (row->names[n] != NULL) n++;
+  return n;
+}
+
+/* Push item 'i' of the address object at index 1, or nil. */
+static void push_item(lua_State *L, const struct sockaddr *sa,
+                      const cs_Family *row, lua_Integer i) {
+  if (i >= 1 && i <= count(row))
+    row->push(L, sa, lua_rawlen(L, 1), (int)i);
   else
     lua_pushnil(L);
 }
 
 static int address_index(lua_State *L) {
-  static const char *const names[] = {"host", "port", "flowinfo", "scope_id"};
   const struct sockaddr *sa = toaddress(L, 1);
+  const cs_Family *row = row_at(L, 1, sa);
   if (lua_type(L, 2) == LUA_TSTRING) {
     const char *key = lua_tostring(L, 2);
-    for (int i = 0; i < 4; i++) {
-      if (strcmp(key, names[i]) == 0) {
-        push_item(L, sa, i + 1);
-        return 1;
-      }
-    }
-    if (strcmp(key, "family") == 0)
+    int i = 0;
+    while (row->names[i] != NULL && strcmp(key, row->names[i]) != 0) i++;
+    if (row->names[i] == NULL && strcmp(key, "family") == 0)
       lua_pushinteger(L, sa->sa_family);
     else
-      lua_pushnil(L);
+      push_item(L, sa, row, i + 1);
     return 1;
   }
-  push_item(L, sa, lua_tointeger(L, 2));
+  push_item(L, sa, row, lua_tointeger(L, 2));
   return 1;
 }
 
 static int address_len(lua_State *L) {
-  lua_pushinteger(L, toaddress(L, 1)->sa_family == AF_INET6 ? 4 : 2);
+  const struct sockaddr *sa = toaddress(L, 1);
+  lua_pushinteger(L, count(row_at(L, 1, sa)));
   return 1;
 }
 
 static int address_eq(lua_State *L) {
   const struct sockaddr *a = luaL_testudata(L, 1, ADDRESS);
   const struct sockaddr *b = luaL_testudata(L, 2, ADDRESS);
-  int equal = a != NULL && b != NULL && a->sa_family == b->sa_family;
-  for (int i = 1; equal && i <= 4; i++) {
-    push_item(L, a, i);
-    push_item(L, b, i);
+  const cs_Family *row = a != NULL ? row_at(L, 1, a) : NULL;
+  int equal = row != NULL && b != NULL && row == row_at(L, 2, b);
+  for (int i = 1; equal && i <= count(row); i++) {
+    row->push(L, a, lua_rawlen(L, 1), i);
+    row->push(L, b, lua_rawlen(L, 2), i);
     equal = lua_rawequal(L, -1, -2);
     lua_pop(L, 2);
   }
@@ -245,12 +323,11 @@ static int address_eq(lua_State *L) {
 }
 
 /* host:port, and [host%scope]:port for IPv6 */
-static int address_tostring(lua_State *L) {
-  const struct sockaddr *sa = toaddress(L, 1);
+static void show_internet(lua_State *L, const struct sockaddr *sa) {
   const struct sockaddr_in6 *in6 = (const void *)sa;
   char zone[IF_NAMESIZE];
   push_host(L, sa);
-  push_item(L, sa, 2);
+  push_internet(L, sa, 0, 2);
   if (sa->sa_family == AF_INET6 && in6->sin6_scope_id != 0) {
     if (if_indextoname(in6->sin6_scope_id, zone) == NULL)
       lua_pushinteger(L, in6->sin6_scope_id);
@@ -261,6 +338,38 @@ static int address_tostring(lua_State *L) {
   } else
     lua_pushfstring(L, sa->sa_family == AF_INET6 ? "[%s]:%s" : "%s:%s",
                     lua_tostring(L, -2), lua_tostring(L, -1));
+}
+
+/* Put the string on top of the stack into hexadecimal digits. */
+static void to_hex(lua_State *L) {
+  static const char digits[] = "0123456789abcdef";
+  size_t len;
+  const unsigned char *s = (const void *)lua_tolstring(L, -1, &len);
+  char text[2 * sizeof(struct sockaddr_storage)];
+  for (size_t i = 0; i < len; i++) {
+    text[2 * i] = digits[s[i] >> 4];
+    text[2 * i + 1] = digits[s[i] & 15];
+  }
+  lua_pushlstring(L, text, 2 * len);
+  lua_replace(L, -2);
+}
+
+/* The items, with colons between them. */
+static int address_tostring(lua_State *L) {
+  const struct sockaddr *sa = toaddress(L, 1);
+  const cs_Family *row = row_at(L, 1, sa);
+  int n = count(row);
+  if (row->push == push_internet) {
+    show_internet(L, sa);
+    return 1;
+  }
+  for (int i = 1; i <= n; i++) {
+    if (i > 1) lua_pushliteral(L, ":");
+    push_item(L, sa, row, i);
+    if (i == row->binary) to_hex(L);
+  }
+  lua_concat(L, 2 * n - 1);
+  lua_tostring(L, -1); /* a number alone is not yet a string */
   return 1;
 }
 
@@ -268,7 +377,7 @@ static int address_next(lua_State *L) {
   const struct sockaddr *sa = toaddress(L, 1);
   lua_Integer i = luaL_optinteger(L, 2, 0) + 1;
   lua_pushinteger(L, i);
-  push_item(L, sa, i);
+  push_item(L, sa, row_at(L, 1, sa), i);
   if (lua_isnil(L, -1)) return 1;
   return 2;
 }
@@ -280,14 +389,55 @@ static int address_pairs(lua_State *L) {
   return 2;
 }
 
+/*
+** Bytes
+*/
+
+/* pack(family, address [, proto]) -> the bytes of the system's structure.  The
+** host must be a number.  Raises OSError for an interface that is not there. */
+static int address_pack(lua_State *L) {
+  int family = cs_checkint(L, 1), proto = cs_optint(L, 3, 0), n;
+  cs_Address a;
+  lua_settop(L, 3);
+  n = cs_checkaddress(L, 2, family, proto, &a);
+  if (n == 0) cs_badaddress(L, 2, "host must be a number");
+  if (n < 0) return cs_fail(L, 0, -n, "pack", 2);
+  lua_pushlstring(L, (const char *)&a.u, a.len);
+  return 1;
+}
+
+/* unpack(bytes [, proto]) -> the address, as if the system had given it to a
+** socket of this protocol; nil for less than a family. */
+static int address_unpack(lua_State *L) {
+  size_t len;
+  const char *bytes = luaL_checklstring(L, 1, &len);
+  int proto = cs_optint(L, 2, 0);
+  cs_Address a;
+  luaL_argcheck(L, len <= sizeof a.u, 1, "too long");
+  memset(&a, 0, sizeof a);
+  memcpy(&a.u, bytes, len);
+  a.len = (socklen_t)len;
+  cs_pushaddress(L, &a, proto);
+  return 1;
+}
+
 static const luaL_Reg address_meta[] = {
     {"__index", address_index}, {"__len", address_len},
     {"__eq", address_eq},       {"__tostring", address_tostring},
     {"__pairs", address_pairs}, {NULL, NULL},
 };
 
+static const luaL_Reg address_funcs[] = {
+    {"pack", address_pack},
+    {"unpack", address_unpack},
+    {NULL, NULL},
+};
+
+/* Adds the table core.address. */
 void cs_open_address(lua_State *L) {
   luaL_newmetatable(L, ADDRESS);
   luaL_setfuncs(L, address_meta, 0);
   lua_pop(L, 1);
+  luaL_newlib(L, address_funcs);
+  lua_setfield(L, -2, "address");
 }

@@ -20,8 +20,9 @@ typedef struct cs_Address {
   } u;
 } cs_Address;
 
-int cs_checkaddress(lua_State *L, int arg, int family, cs_Address *a);
-void cs_pushaddress(lua_State *L, const cs_Address *a);
+int cs_checkaddress(lua_State *L, int arg, int family, int proto,
+                    cs_Address *a);
+void cs_pushaddress(lua_State *L, const cs_Address *a, int proto);
 void cs_open_address(lua_State *L);
 
 #endif

@@ -22,6 +22,7 @@
 #include <linux/if_packet.h>
 #include <linux/netfilter_ipv4.h>
 #include <linux/netlink.h>
+#include <linux/rtnetlink.h>
 #include <linux/tipc.h>
 #include <linux/vm_sockets.h>
 #include <net/ethernet.h>

@@ -156,7 +156,7 @@ static int try_sendmsg(lua_State *L, cs_Handle *h, int dontwait) {
   memset(&m, 0, sizeof m);
   if (p->count > MAX_PARTS) return h->source.fd < 0 ? -EBADF : -EMSGSIZE;
   if (!lua_isnil(L, 5)) {
-    cs_checkaddress(L, 5, ((cs_Socket *)h)->family, &a);
+    cs_checkaddress(L, 5, ((cs_Socket *)h)->family, 0, &a);
     m.msg_name = &a.u;
     m.msg_namelen = a.len;
   }
@@ -183,14 +183,16 @@ static const cs_Op op_send_fds = {"send_fds",  CS_WRITE, 5,
 static int send_with(lua_State *L, const cs_Op *op,
                      int (*pack)(lua_State *L, int arg)) {
   cs_Socket *s = cs_tosocket(L);
-  int flags, err;
+  int flags, err, named = 0;
   lua_settop(L, 5);
   gather(L, 2, 0);
   err = pack(L, 3);
   flags = cs_optint(L, 4, 0);
   if (err != 0) return cs_fail(L, s->h.safe, err, op->name, 0);
-  if (!lua_isnil(L, 5) && cs_resolve(L, 5, s->family))
-    return cs_drivenamed(L, &s->h, op, cs_patience(s, flags));
+  if (!lua_isnil(L, 5))
+    named = cs_resolve(L, 5, &s->h, s->family, s->proto, op->name);
+  if (named < 0) return -named;
+  if (named > 0) return cs_drivenamed(L, &s->h, op, cs_patience(s, flags));
   return drive(L, s, op, flags);
 }
 
@@ -222,6 +224,7 @@ typedef struct Message {
   size_t size; /* of the control bytes */
   int flags;
   cs_Address from;
+  int proto; /* of the socket */
 } Message;
 
 static void push_data(lua_State *L, const Message *m) {
@@ -236,7 +239,7 @@ static int push_message(lua_State *L, const Message *m) {
   push_data(L, m);
   cs_pushcontrol(L, m->control, m->size);
   lua_pushinteger(L, m->flags);
-  cs_pushaddress(L, &m->from);
+  cs_pushaddress(L, &m->from, m->proto);
   return 4;
 }
 
@@ -244,7 +247,7 @@ static int push_count(lua_State *L, const Message *m) {
   lua_pushinteger(L, (lua_Integer)m->count);
   cs_pushcontrol(L, m->control, m->size);
   lua_pushinteger(L, m->flags);
-  cs_pushaddress(L, &m->from);
+  cs_pushaddress(L, &m->from, m->proto);
   return 4;
 }
 
@@ -252,7 +255,7 @@ static int push_fds(lua_State *L, const Message *m) {
   push_data(L, m);
   cs_pushrights(L, m->control, m->size);
   lua_pushinteger(L, m->flags);
-  cs_pushaddress(L, &m->from);
+  cs_pushaddress(L, &m->from, m->proto);
   return 4;
 }
 
@@ -346,6 +349,7 @@ static int receive(lua_State *L, cs_Handle *h, int dontwait,
   message.from.len = m.msg_namelen;
   if (message.from.len > sizeof message.from.u)
     message.from.len = sizeof message.from.u;
+  message.proto = s->proto;
   if (SEALED == 0) cs_sealrights(message.control, message.size);
   return push_results(L, &message);
 }

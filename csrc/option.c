@@ -1,4 +1,4 @@
-/* option: the table of the common options, four codecs, and the raw pair
+/* option: the table of the common options, five codecs, and the raw pair
 ** setsockopt/getsockopt, which uses the same codecs for the options it finds in
 ** the table.  A new option is a row here and nothing else.
 ** All functions return 0, or the number of values pushed, or -errno. */
@@ -9,6 +9,7 @@
 #include <limits.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdint.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -105,10 +106,24 @@ static int get_bytes(lua_State *L, int fd, int level, int number, size_t max,
   return 1;
 }
 
+static int set_wide(lua_State *L, int fd, int level, int number, int arg) {
+  uint64_t n = (uint64_t)luaL_checkinteger(L, arg);
+  return setsockopt(fd, level, number, &n, sizeof n) < 0 ? -errno : 0;
+}
+
+static int get_wide(lua_State *L, int fd, int level, int number) {
+  uint64_t n = 0;
+  socklen_t len = sizeof n;
+  if (getsockopt(fd, level, number, &n, &len) < 0) return -errno;
+  lua_pushinteger(L, (lua_Integer)n);
+  return 1;
+}
+
 static int get(lua_State *L, int fd, int level, int number, int codec) {
   int n = 0;
   socklen_t len = sizeof n;
   if (codec == CS_LINGER) return get_linger(L, fd, level, number);
+  if (codec == CS_WIDE) return get_wide(L, fd, level, number);
   if (codec == CS_STRING) return get_bytes(L, fd, level, number, MAXSTRING, 1);
   if (getsockopt(fd, level, number, &n, &len) < 0) return -errno;
   if (codec == CS_BOOL)
@@ -122,6 +137,7 @@ static int set(lua_State *L, int fd, int level, int number, int codec,
                int arg) {
   int n;
   if (codec == CS_LINGER) return set_linger(L, fd, level, number, arg);
+  if (codec == CS_WIDE) return set_wide(L, fd, level, number, arg);
   if (codec == CS_STRING) {
     size_t len;
     const char *s = lua_tolstring(L, arg, &len);
@@ -157,6 +173,15 @@ static const cs_Option *find(int level, int number) {
   return NULL;
 }
 
+/* Integers of options outside the table: those of vsock(7) have 64 bits. */
+static int width(int level) {
+#if defined(AF_VSOCK)
+  if (level == AF_VSOCK) return CS_WIDE;
+#endif
+  (void)level;
+  return CS_INT;
+}
+
 /* (self, level, number [, length]) -> integer, or 'length' bytes at most as a
 ** string; without a length the value of an option in the table is what its
 ** property gives, but for switches, which are integers as in Python. */
@@ -166,7 +191,7 @@ int cs_getsockopt(lua_State *L, int fd) {
   luaL_argcheck(L, length >= 0 && length <= MAXSTRING, 4,
                 "buffer length must be 0-1024");
   if (length > 0) return get_bytes(L, fd, level, number, (size_t)length, 0);
-  return get(L, fd, level, number, CS_INT);
+  return get(L, fd, level, number, width(level));
 }
 
 /* (self, level, number, value): an integer or boolean, or bytes; or, for an
@@ -185,5 +210,5 @@ int cs_setsockopt(lua_State *L, int fd) {
     return set(L, fd, level, number, CS_STRING, 4);
   o = find(level, number);
   return set(L, fd, level, number,
-             o != NULL && o->codec == CS_LINGER ? CS_LINGER : CS_INT, 4);
+             o != NULL && o->codec == CS_LINGER ? CS_LINGER : width(level), 4);
 }

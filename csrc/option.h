@@ -6,7 +6,7 @@
 
 #include <lua.h>
 
-enum { CS_BOOL, CS_INT, CS_LINGER, CS_STRING }; /* codecs */
+enum { CS_BOOL, CS_INT, CS_LINGER, CS_STRING, CS_WIDE }; /* codecs */
 
 typedef struct cs_Option {
   const char *name;    /* of the property */

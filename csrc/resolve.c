@@ -133,25 +133,36 @@ static void set_host(cs_Address *a, const void *found) {
 static int finish_host(lua_State *L, Lookup *l) {
   if (l->question->error != 0) return unanswered(L, l);
   set_host(&l->address, l->question->list->ai_addr);
-  cs_pushaddress(L, &l->address);
+  cs_pushaddress(L, &l->address, 0);
   return 1;
+}
+
+/* What the address at 'arg' names is not there: results, as cs_fail. */
+static int missing(lua_State *L, int arg, cs_Handle *h, int err,
+                   const char *op) {
+  if (err == ENAMETOOLONG)
+    return cs_failtext(L, h->safe, "interface name too long", op);
+  return cs_fail(L, h->safe, err, op, arg);
 }
 
 /* Make of the address argument 'arg' an address object (or a path): what the
 ** attempts then use, and errors tell.  Returns 0; or 1 when its host is a name:
 ** then there is a look-up in its place, and cs_drivenamed is to carry out the
-** operation.  Raises argument errors. */
-int cs_resolve(lua_State *L, int arg, int family) {
+** operation; or -n when it failed, with n results.  Raises argument errors. */
+int cs_resolve(lua_State *L, int arg, cs_Handle *h, int family, int proto,
+               const char *op) {
   cs_Address a;
   Lookup *l;
-  if (cs_checkaddress(L, arg, family, &a)) {
+  int n = cs_checkaddress(L, arg, family, proto, &a);
+  if (n < 0) return -missing(L, arg, h, -n, op);
+  if (n > 0) {
     if (!lua_istable(L, arg)) return 0;
-    cs_pushaddress(L, &a);
+    cs_pushaddress(L, &a, proto);
     lua_replace(L, arg);
     return 0;
   }
   l = push_lookup(L, CS_ADDRESSES, lua_tostring(L, -1), NULL, finish_host);
-  l->question->family = family;
+  l->question->family = a.u.any.sa_family;
   l->question->type = SOCK_STREAM; /* one of each address */
   l->address = a;
   lua_pushvalue(L, arg);
@@ -226,7 +237,7 @@ static void push_info(lua_State *L, const struct addrinfo *ai) {
   lua_rawseti(L, -2, 3);
   lua_pushstring(L, ai->ai_canonname != NULL ? ai->ai_canonname : "");
   lua_rawseti(L, -2, 4);
-  cs_pushaddress(L, &a);
+  cs_pushaddress(L, &a, 0);
   lua_rawseti(L, -2, 5);
 }
 
@@ -351,14 +362,14 @@ static int get_address(lua_State *L, cs_Address *a) {
   if (!lua_istable(L, 1)) {
     if (lua_type(L, 1) != LUA_TUSERDATA) cs_typeerror(L, 1, "{host, port}");
     lua_getfield(L, 1, "family");
-    cs_checkaddress(L, 1, (int)lua_tointeger(L, -1), a);
+    cs_checkaddress(L, 1, (int)lua_tointeger(L, -1), 0, a);
     return 0;
   }
   err = parse_host(L, &found);
   if (err != 0) return err;
   if (found.ss_family == AF_INET && lua_geti(L, 1, 3) != LUA_TNIL)
     luaL_argerror(L, 1, "address: two items for IPv4");
-  if (!cs_checkaddress(L, 1, found.ss_family, a)) set_host(a, &found);
+  if (!cs_checkaddress(L, 1, found.ss_family, 0, a)) set_host(a, &found);
   return 0;
 }
 

@@ -180,7 +180,7 @@ static int socket_pair(lua_State *L) {
 static int try_bind(lua_State *L, cs_Handle *h, int dontwait) {
   cs_Address a;
   (void)dontwait;
-  cs_checkaddress(L, 2, ((cs_Socket *)h)->family, &a);
+  cs_checkaddress(L, 2, ((cs_Socket *)h)->family, 0, &a);
   if (bind(h->source.fd, &a.u.any, a.len) < 0) return -errno;
   lua_pushboolean(L, 1);
   return 1;
@@ -193,8 +193,9 @@ static int sock_bind(lua_State *L) {
   cs_Socket *s = cs_tosocket(L);
   int n;
   lua_settop(L, 2);
-  if (cs_resolve(L, 2, s->family))
-    return cs_drivenamed(L, &s->h, &op_bind, s->h.timeout);
+  n = cs_resolve(L, 2, &s->h, s->family, s->proto, "bind");
+  if (n < 0) return -n;
+  if (n > 0) return cs_drivenamed(L, &s->h, &op_bind, s->h.timeout);
   n = try_bind(L, &s->h, 0);
   return n > 0 ? n : cs_fail(L, s->h.safe, -n, "bind", 2);
 }
@@ -207,7 +208,7 @@ static int push_name(lua_State *L, GetName getname, const char *op) {
   a.len = sizeof a.u;
   if (getname(s->h.source.fd, &a.u.any, &a.len) < 0)
     return cs_fail(L, s->h.safe, errno, op, 0);
-  cs_pushaddress(L, &a);
+  cs_pushaddress(L, &a, s->proto);
   return 1;
 }
 
@@ -249,7 +250,7 @@ static int try_accept(lua_State *L, cs_Handle *h, int dontwait) {
   new->family = s->family;
   new->type = s->type;
   new->proto = s->proto;
-  cs_pushaddress(L, &a);
+  cs_pushaddress(L, &a, s->proto);
   return 2;
 }
 
@@ -269,7 +270,7 @@ static int try_connect(lua_State *L, cs_Handle *h, int dontwait) {
   cs_Address a;
   int err = 0;
   (void)dontwait;
-  cs_checkaddress(L, 2, s->family, &a);
+  cs_checkaddress(L, 2, s->family, 0, &a);
   if (connect(h->source.fd, &a.u.any, a.len) < 0) err = errno;
   if (err == EISCONN && lua_toboolean(L, 3)) err = 0;
   if (err == EINPROGRESS || err == EINTR) {
@@ -290,7 +291,8 @@ static int connect_with(lua_State *L, const cs_Op *op) {
   int named;
   lua_settop(L, 2);
   lua_pushboolean(L, 0);
-  named = cs_resolve(L, 2, s->family);
+  named = cs_resolve(L, 2, &s->h, s->family, s->proto, op->name);
+  if (named < 0) return -named;
   return named ? cs_drivenamed(L, &s->h, op, s->h.timeout)
                : cs_drive(L, &s->h, op);
 }

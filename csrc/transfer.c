@@ -123,7 +123,7 @@ static ssize_t receive_all(lua_State *L, cs_Handle *h, char *buffer,
   n = recvfrom(h->source.fd, buffer + got, size - got, flags | dontwait,
                &a.u.any, &a.len);
   if (n > 0 && got == 0 && lua_gettop(L) == 6) {
-    cs_pushaddress(L, &a);
+    cs_pushaddress(L, &a, ((cs_Socket *)h)->proto);
     lua_replace(L, 6);
   }
   if (n > 0) got += (size_t)n;
@@ -194,7 +194,7 @@ static int try_recvfrom(lua_State *L, cs_Handle *h, int dontwait) {
     return -err;
   }
   push_data(L, buffer, (size_t)n, size);
-  cs_pushaddress(L, &a);
+  cs_pushaddress(L, &a, s->proto);
   return 2;
 }
 
@@ -322,7 +322,7 @@ static int try_recvfrom_into(lua_State *L, cs_Handle *h, int dontwait) {
   n = recvfrom(h->source.fd, memory, size, flags | dontwait, &a.u.any, &a.len);
   if (n < 0) return -errno;
   lua_pushinteger(L, (lua_Integer)n);
-  cs_pushaddress(L, &a);
+  cs_pushaddress(L, &a, ((cs_Socket *)h)->proto);
   return 2;
 }
 
@@ -452,7 +452,7 @@ static int try_sendto(lua_State *L, cs_Handle *h, int dontwait) {
   int flags = (int)lua_tointeger(L, 3) | MSG_NOSIGNAL | dontwait;
   cs_Address a;
   ssize_t n;
-  cs_checkaddress(L, 4, ((cs_Socket *)h)->family, &a);
+  cs_checkaddress(L, 4, ((cs_Socket *)h)->family, 0, &a);
   n = sendto(h->source.fd, data, len, flags, &a.u.any, a.len);
   if (n < 0 && errno == EAGAIN && a.u.any.sa_family == AF_UNIX)
     return -CS_ELATER; /* the receiver's queue is full, not this socket's */
@@ -472,7 +472,8 @@ static int sock_sendto(lua_State *L) {
   cs_checkdata(L, 2, &len);
   if (last == 4) cs_checkint(L, 3);
   lua_settop(L, last);
-  named = cs_resolve(L, last, s->family);
+  named = cs_resolve(L, last, &s->h, s->family, s->proto, "sendto");
+  if (named < 0) return -named;
   if (last == 3) {
     lua_pushinteger(L, 0);
     lua_insert(L, 3);

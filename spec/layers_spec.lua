@@ -8,7 +8,7 @@ local helper = require "spec.helper"
 local floors = {
   "system: sys timer lookup poller poller_epoll poller_poll",
   "ground: glue error class constants slow",
-  "values: address buffer cmsg inet option",
+  "values: family address buffer cmsg inet option",
   "waiting: loop drive task coroutine inspect host sync",
   "things: socket descriptor transfer sendfile message file item reader " ..
     "writer resolve connect process select signal",

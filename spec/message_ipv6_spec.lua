@@ -177,3 +177,6 @@ end
 
 transports.class("RecvmsgRFC3542AncillaryUDP6Test", "UDP6", {tests})
 transports.class("RecvmsgIntoRFC3542AncillaryUDP6Test", "UDP6", {tests}, true)
+transports.class("RecvmsgRFC3542AncillaryUDPLITE6Test", "UDPLITE6", {tests})
+transports.class("RecvmsgIntoRFC3542AncillaryUDPLITE6Test", "UDPLITE6",
+  {tests}, true)

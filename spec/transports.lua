@@ -64,13 +64,15 @@ local function new_pair(fields)
   return setmetatable(fields, Pair)
 end
 
-local function datagrams(family, host)
+local function datagrams(family, host, proto)
   return function()
     local pair = new_pair {
       connectionless = true, when_cut = csock.MSG_TRUNC, family = family,
     }
-    pair.serv_sock = keep(pair, csock.socket(family, csock.SOCK_DGRAM))
-    pair.cli_sock = keep(pair, csock.socket(family, csock.SOCK_DGRAM))
+    pair.serv_sock = keep(pair,
+      csock.socket(family, csock.SOCK_DGRAM, proto))
+    pair.cli_sock = keep(pair,
+      csock.socket(family, csock.SOCK_DGRAM, proto))
     pair.serv_sock:bind{host, 0}
     pair.cli_sock:bind{host, 0}
     pair.serv_addr = pair.serv_sock:getsockname()
@@ -94,6 +96,10 @@ end
 
 transports.UDP = datagrams(csock.AF_INET, "127.0.0.1")
 transports.UDP6 = datagrams(csock.AF_INET6, "::1")
+transports.UDPLITE = datagrams(csock.AF_INET, "127.0.0.1",
+  csock.IPPROTO_UDPLITE or -1)
+transports.UDPLITE6 = datagrams(csock.AF_INET6, "::1",
+  csock.IPPROTO_UDPLITE or -1)
 transports.TCP = stream(csock.AF_INET, function() return {"127.0.0.1", 0} end)
 transports.UnixStream = stream(csock.AF_UNIX, function()
   return helper.tmpdir() .. "/socket"
@@ -106,11 +112,11 @@ function transports.socketpair(kind)
   return pair, keep(pair, a), keep(pair, b)
 end
 
---- Whether the machine can carry the transport at all.
+--- Whether the machine can carry the transport at all; if not, why.
 function transports.available(name)
   local ok, pair = pcall(transports[name])
   if ok then getmetatable(pair).__close(pair) end
-  return ok
+  return ok, not ok and tostring(pair) or nil
 end
 
 --- As the client's sendto or send.
@@ -205,8 +211,9 @@ function transports.class(name, transport, lists, into)
     for _, list in ipairs(lists) do
       for _, test in ipairs(list) do
         busted.it(test[1], function()
-          if not transports.available(transport) then
-            return busted.pending("no " .. transport .. " on this machine")
+          local available, why = transports.available(transport)
+          if not available then
+            helper.pending("no " .. transport .. ": " .. why)
           end
           run(transports[transport], into, test)
         end)

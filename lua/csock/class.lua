@@ -1055,4 +1055,4 @@ return setmetatable({
   staticmethod = Static, classmethod = Classmethod, super = newsuper,
   isinstance = isinstance, issubclass = issubclass,
   iter = iter, delattr = delattr, metatable = metatable,
-}, {__call = declare})
+}, {__call = declare}) --[[@as csock.class]]

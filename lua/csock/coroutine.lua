@@ -8,4 +8,4 @@ local library = {}
 for name, f in pairs(coroutine) do library[name] = f end
 library.resume = core.coroutine.resume
 library.wrap = core.coroutine.wrap
-return library
+return library --[[@as csock.coroutine]]

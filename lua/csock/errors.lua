@@ -18,7 +18,9 @@ function Exception:__str()
   local about = self.op or self.__class.__name
   if self.address ~= nil then
     local a = self.address
-    if type(a) == "table" then a = ("%s:%s"):format(a[1], a[2]) end
+    if type(a) == "table" then
+      a = a[2] == nil and a[1] or ("%s:%s"):format(a[1], a[2])
+    end
     about = about .. " " .. tostring(a):gsub("%c", "?")
   end
   local code = self.code and " (" .. self.code .. ")" or ""

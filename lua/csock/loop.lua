@@ -8,6 +8,7 @@ local errors = require "csock.errors"
 local misuse = require "csock.misuse"
 local signal = require "csock.signal"
 
+---@type csock.loop
 local loop = {
   --- spawn(f, ...) -> task, with task:join([timeout]), task:cancel(),
   -- task:status(), task:traceback(), task.name.  f(...) begins in the loop's

@@ -18,4 +18,4 @@ for _, kind in ipairs {"TCP", "UDP", "UnixStream", "UnixDatagram"} do
     socketserver[kind .. "Server"], {__module = "csock.socketserver"})
 end
 
-return socketserver
+return socketserver --[[@as csock.socketserver]]
