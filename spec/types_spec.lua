@@ -170,7 +170,15 @@ local function samples()
   local sock = keep(csock.socket(csock.AF_INET6, csock.SOCK_DGRAM))
   local stream = keep(csock.socket())
   sock:bind{"::1", 0}
-  loop.run(function() made["csock.task"] = loop.current() end)
+  loop.run(function()
+    made["csock.task"] = loop.current()
+    made["csock.loop.signal"] = loop.on_signal("USR1", type)
+    made["csock.loop.entry"] = loop.tasks()[1]
+  end)
+  made["csock.loop.Event"] = loop.Event()
+  made["csock.loop.Queue"] = loop.Queue()
+  made["csock.loop.Semaphore"] = loop.Semaphore()
+  made["csock.poll"] = csock.poll()
   made["csock.socket"] = stream
   made["csock.file"] = keep(stream:makefile "rw")
   made["csock.address"] = sock:getsockname()
@@ -260,7 +268,8 @@ local function compare(declared, values, has)
     end
   end
   for name in pairs(declared.members) do
-    if values[name] == nil and not has(name) then
+    local member = declared.members[name]
+    if values[name] == nil and not has(name) and not member.optional then
       complain(name, "is not there")
     end
   end
@@ -366,7 +375,8 @@ describe("the types that editors are told of", function()
     end)
   end
 
-  for _, name in ipairs {"csock.address", "csock.buffer", "csock.task"} do
+  for _, name in ipairs {"csock.address", "csock.buffer", "csock.task",
+    "csock.loop.Event", "csock.loop.Queue", "csock.loop.Semaphore"} do
     it("are those of " .. name, function()
       local made <close> = samples()
       local instance = made[name]

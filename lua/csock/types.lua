@@ -465,6 +465,8 @@ function file:writelines(lines) end
 ---@class csock.gaierror : csock.OSError
 ---@class csock.herror : csock.OSError
 ---@class csock.CancelledError : csock.Exception
+---@class csock.QueueEmpty : csock.Exception
+---@class csock.QueueFull : csock.Exception
 
 --- Several errors at once: ExceptionGroup(message, exceptions).
 ---@class csock.ExceptionGroup : csock.Exception
@@ -500,6 +502,8 @@ function file:writelines(lines) end
 ---@field ConnectionRefusedError csock.ConnectionRefusedError Nobody listens there: ECONNREFUSED.
 ---@field ConnectionResetError csock.ConnectionResetError Reset by the peer: ECONNRESET.
 ---@field ExceptionGroup csock.ExceptionGroup Several errors at once.
+---@field QueueEmpty csock.QueueEmpty There is no item to get at once.
+---@field QueueFull csock.QueueFull There is no room to put an item at once.
 ---@field FileExistsError csock.FileExistsError The path exists: EEXIST.
 ---@field FileNotFoundError csock.FileNotFoundError There is no such path: ENOENT.
 ---@field InterruptedError csock.InterruptedError Interrupted by a signal: EINTR.
@@ -614,6 +618,10 @@ function csock.isinstance(value, cls) end
 ---@return boolean is
 function csock.issubclass(cls, base) end
 
+--- An object that watches descriptors, as Python's select.poll().
+---@return csock.poll poll
+function csock.poll() end
+
 --- Receives data and up to `maxfds` descriptors, close-on-exec.
 ---@param sock csock.socket
 ---@param bufsize integer
@@ -625,6 +633,17 @@ function csock.issubclass(cls, base) end
 ---@return csock.address|string|nil address
 ---@raise csock.OSError
 function csock.recv_fds(sock, bufsize, maxfds, flags) end
+
+--- Those objects in three lists that can be read, written, have urgent data.
+---@param r? any[]
+---@param w? any[]
+---@param x? any[]
+---@param timeout? number
+---@return any[] readable
+---@return any[] writable
+---@return any[] exceptional
+---@raise csock.OSError
+function csock.select(r, w, x, timeout) end
 
 --- Sends data and open descriptors over a Unix socket.
 ---@param sock csock.socket
@@ -656,20 +675,88 @@ function csock.sethostname(name) end
 ---@raise csock.OSError
 function csock.socketpair(family, type, proto) end
 
+--- What csock.poll() makes.
+---@class csock.poll
+local poll = {}
+
+--- Other events for a descriptor.
+---@param fd any
+---@param eventmask integer
+---@return true
+---@raise csock.FileNotFoundError
+function poll:modify(fd, eventmask) end
+
+--- What is ready, within so many milliseconds: pairs of number and events.
+---@param timeout? number
+---@return integer[][] ready
+---@raise csock.OSError
+function poll:poll(timeout) end
+
+--- Watches a descriptor: for POLLIN, POLLPRI and POLLOUT, or those events.
+---@param fd any
+---@param eventmask? integer
+---@return true
+function poll:register(fd, eventmask) end
+
+--- Watches it no more.
+---@param fd any
+---@return true
+function poll:unregister(fd) end
+
 -- csock.loop ------------------------------------------------------------------
 
 --- The event loop.
 ---@class csock.loop
 ---@field CancelledError csock.CancelledError What a cancelled task gets in its wait.
+---@field QueueEmpty csock.QueueEmpty What get_nowait raises.
+---@field QueueFull csock.QueueFull What put_nowait raises.
+---@field slow_callback? number Seconds that a task may run before a warning says so.
 local loop = {}
+
+--- A semaphore that cannot be released more often than it was acquired.
+---@param value? integer
+---@return csock.loop.Semaphore semaphore
+function loop.BoundedSemaphore(value) end
+
+--- A flag to wait for.
+---@return csock.loop.Event event
+function loop.Event() end
+
+--- What one task holds at a time.
+---@return csock.loop.Semaphore lock
+function loop.Lock() end
+
+--- Items, first in, first out; as many as one likes if maxsize is 0.
+---@param maxsize? integer
+---@return csock.loop.Queue queue
+function loop.Queue(maxsize) end
+
+--- What so many tasks hold at a time.
+---@param value? integer
+---@return csock.loop.Semaphore semaphore
+function loop.Semaphore(value) end
+
+--- Ends what step and fileno began: cancels what is left.
+---@return true
+function loop.close() end
 
 --- The running task; nil outside of tasks.
 ---@return csock.task? task
 function loop.current() end
 
+--- A descriptor that is readable when a step has something to do, or nil.
+---@return integer? fd
+function loop.fileno() end
+
 --- Seconds of a clock that only grows.
 ---@return number seconds
 function loop.now() end
+
+--- Runs f(number, name) in a task of its own each time the signal comes.
+---@param signal integer|string
+---@param f fun(number: integer, name: string)
+---@return csock.loop.signal handle
+function loop.on_signal(signal, f) end
 
 --- "epoll" or "poll"; nil outside of run.
 ---@return string? name
@@ -692,6 +779,15 @@ function loop.sleep(seconds) end
 ---@return csock.task task
 function loop.spawn(f, ...) end
 
+--- Runs what is ready, for a host; seconds until the next step is due, or nil.
+---@param timeout? number
+---@return number? due
+function loop.step(timeout) end
+
+--- What every live task waits for.
+---@return csock.loop.entry[] tasks
+function loop.tasks() end
+
 --- f(...), in which a wait beyond `seconds` from now raises csock.timeout.
 ---@param seconds number
 ---@param f function
@@ -699,8 +795,120 @@ function loop.spawn(f, ...) end
 ---@return any ...
 function loop.timeout(seconds, f, ...) end
 
+--- What loop.tasks() says of a task.
+---@class csock.loop.entry
+---@field task csock.task The task.
+---@field number integer It is the so many-th.
+---@field name string Its name.
+---@field status string How it is doing.
+---@field since? number When its wait began.
+---@field op? string What it does.
+---@field on? any The socket, task, queue that is about.
+
+--- What loop.on_signal() makes.
+---@class csock.loop.signal
+local signal = {}
+
+--- The signal does again what it did before.
+---@return true
+function signal:close() end
+
+--- What loop.Event() makes.
+---@class csock.loop.Event
+local event = {}
+
+--- It is set no more.
+---@return true
+function event:clear() end
+
+--- Whether it is set.
+---@return boolean set
+function event:is_set() end
+
+--- Lets all go on who wait.
+---@return true
+function event:set() end
+
+--- True when it is set, false after `timeout` seconds.
+---@param timeout? number
+---@return boolean set
+function event:wait(timeout) end
+
+--- What loop.Semaphore(), loop.BoundedSemaphore() and loop.Lock() make.
+---@class csock.loop.Semaphore
+local semaphore = {}
+
+--- True when it is acquired, false after `timeout` seconds.
+---@param timeout? number
+---@return boolean acquired
+function semaphore:acquire(timeout) end
+
+--- Acquires it; for a variable that closes, which releases it.
+---@return csock.loop.Semaphore semaphore
+function semaphore:guard() end
+
+--- Whether acquire would have to wait.
+---@return boolean locked
+function semaphore:locked() end
+
+--- Lets the next one acquire it.
+---@return true
+function semaphore:release() end
+
+--- What loop.Queue() makes.
+---@class csock.loop.Queue
+---@field maxsize integer How many items it holds; 0: as many as one likes.
+local queue = {}
+
+--- Whether get would have to wait.
+---@return boolean empty
+function queue:empty() end
+
+--- Whether put would have to wait.
+---@return boolean full
+function queue:full() end
+
+--- The oldest item, when there is one; a timeout after so many seconds.
+---@param timeout? number
+---@return any item
+---@raise csock.TimeoutError
+function queue:get(timeout) end
+
+--- The oldest item.
+---@return any item
+---@raise csock.QueueEmpty
+function queue:get_nowait() end
+
+--- Waits until task_done was called for every item.
+---@param timeout? number
+---@return true
+---@raise csock.TimeoutError
+function queue:join(timeout) end
+
+--- Appends an item, when there is room; a timeout after so many seconds.
+---@param item any
+---@param timeout? number
+---@return true
+---@raise csock.TimeoutError
+function queue:put(item, timeout) end
+
+--- Appends an item.
+---@param item any
+---@return true
+---@raise csock.QueueFull
+function queue:put_nowait(item) end
+
+--- How many items a get would find.
+---@return integer count
+function queue:qsize() end
+
+--- An item that was got has been dealt with.
+---@return true
+function queue:task_done() end
+
 --- A function that runs on the event loop.
 ---@class csock.task
+---@field name string Its name: Task-1, or what it was given.
 local task = {}
 
 --- Makes its wait, or its next one, raise CancelledError; false if it had ended.
@@ -715,6 +923,10 @@ function task:join(timeout) end
 --- How it is doing.
 ---@return "ready"|"running"|"waiting"|"done"|"failed"|"cancelled" status
 function task:status() end
+
+--- Where it is, or where its error came from; nil when it has returned.
+---@return string? traceback
+function task:traceback() end
 
 --- Lua's coroutine library, with a resume and a wrap that let waits through.
 ---@class csock.coroutine : coroutinelib
@@ -1471,6 +1683,42 @@ function ThreadingMixIn:server_close() end
 ---@field NETLINK_SOCK_DIAG integer
 ---@field NETLINK_USERSOCK integer
 ---@field NETLINK_XFRM integer
+---@field NLM_F_ACK integer
+---@field NLM_F_APPEND integer
+---@field NLM_F_ATOMIC integer
+---@field NLM_F_CREATE integer
+---@field NLM_F_DUMP integer
+---@field NLM_F_DUMP_INTR integer
+---@field NLM_F_ECHO integer
+---@field NLM_F_EXCL integer
+---@field NLM_F_MATCH integer
+---@field NLM_F_MULTI integer
+---@field NLM_F_REPLACE integer
+---@field NLM_F_REQUEST integer
+---@field NLM_F_ROOT integer
+---@field NLMSG_DONE integer
+---@field NLMSG_ERROR integer
+---@field NLMSG_MIN_TYPE integer
+---@field NLMSG_NOOP integer
+---@field NLMSG_OVERRUN integer
+---@field RTM_DELADDR integer
+---@field RTM_DELLINK integer
+---@field RTM_DELNEIGH integer
+---@field RTM_DELROUTE integer
+---@field RTM_GETADDR integer
+---@field RTM_GETLINK integer
+---@field RTM_GETNEIGH integer
+---@field RTM_GETROUTE integer
+---@field RTM_NEWADDR integer
+---@field RTM_NEWLINK integer
+---@field RTM_NEWNEIGH integer
+---@field RTM_NEWROUTE integer
+---@field RTMGRP_IPV4_IFADDR integer
+---@field RTMGRP_IPV4_ROUTE integer
+---@field RTMGRP_IPV6_IFADDR integer
+---@field RTMGRP_IPV6_ROUTE integer
+---@field RTMGRP_LINK integer
+---@field RTMGRP_NEIGH integer
 ---@field PACKET_ADD_MEMBERSHIP integer
 ---@field PACKET_AUXDATA integer
 ---@field PACKET_BROADCAST integer
