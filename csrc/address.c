@@ -36,27 +36,24 @@ static const struct sockaddr *toaddress(lua_State *L, int arg) {
 ** From Lua
 */
 
-/* As in Python this is no misuse: how long is too long, the system decides. */
-static int too_long(lua_State *L) {
-  return cs_failtext(L, 0, "AF_UNIX path too long", "address");
-}
-
 /* AF_UNIX: a path, with its zero; or a leading zero and then the exact bytes
-** of an abstract name (unix(7)). */
-static void check_path(lua_State *L, int arg, cs_Address *a) {
+** of an abstract name (unix(7)).  How long is too long, the system decides: as
+** in Python that is no misuse. */
+static int check_path(lua_State *L, int arg, cs_Address *a) {
   size_t len;
   const char *path;
   if (lua_type(L, arg) != LUA_TSTRING) luaL_typeerror(L, arg, "path");
   path = lua_tolstring(L, arg, &len);
   if (len > 0 && path[0] != '\0') {
     if (strlen(path) != len) cs_badaddress(L, arg, "embedded zero in the path");
-    if (len >= sizeof a->u.un.sun_path) too_long(L);
+    if (len >= sizeof a->u.un.sun_path) return -ENAMETOOLONG;
   } else if (len > sizeof a->u.un.sun_path)
-    too_long(L);
+    return -ENAMETOOLONG;
   a->u.un.sun_family = AF_UNIX;
   memcpy(a->u.un.sun_path, path, len);
   a->len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len +
                        (len > 0 && path[0] != '\0'));
+  return 1;
 }
 
 /* Hosts that need no resolver: "" (any), "<broadcast>", and numbers. */
@@ -141,7 +138,8 @@ static int parse_items(lua_State *L, int arg, int family, int proto,
 
 /* The address at 'arg' for a socket of this family and protocol.  Returns 1
 ** when '*a' is whole; 0, with its host's name pushed, when that has to be
-** resolved first; -errno when it names what this machine has not got.  Raises
+** resolved first; -errno when it names what this machine has not got, or (with
+** ENAMETOOLONG) could not have.  Raises
 ** argument errors. */
 int cs_checkaddress(lua_State *L, int arg, int family, int proto,
                     cs_Address *a) {
@@ -158,8 +156,7 @@ int cs_checkaddress(lua_State *L, int arg, int family, int proto,
   }
   switch (family) {
   case AF_UNIX:
-    check_path(L, arg, a);
-    return 1;
+    return check_path(L, arg, a);
   case AF_INET:
   case AF_INET6:
     return parse_internet(L, arg, family, a);

@@ -284,10 +284,25 @@ static void judge(lua_State *L, cs_Loop *loop, cs_Task *t, int status) {
     return;
   lua_rawgetp(L, LUA_REGISTRYINDEX, &loop_key);
   lua_getiuservalue(L, -1, CS_TASKS);
-  lua_rawgetp(L, -1, t);
+  lua_rawgeti(L, -1, (lua_Integer)t->place);
   cs_pushname(L, lua_gettop(L));
   cs_warnslow(L, lua_tostring(L, -1), &loop->slow);
   lua_pop(L, 4);
+}
+
+/* Strike a task from the list of the live; the last one takes its place.  From
+** here on only a handle keeps it. */
+static void strike(lua_State *L, cs_Loop *loop, cs_Task *t) {
+  cs_Task *last;
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &loop_key);
+  lua_getiuservalue(L, -1, CS_TASKS);
+  lua_rawgeti(L, -1, (lua_Integer)loop->live);
+  last = lua_touserdata(L, -1);
+  last->place = t->place;
+  lua_rawseti(L, -2, (lua_Integer)t->place);
+  lua_pushnil(L);
+  lua_rawseti(L, -2, (lua_Integer)loop->live--);
+  lua_pop(L, 2);
 }
 
 /* A task has ended with 'status' (LUA_YIELD: it is being killed). */
@@ -299,16 +314,11 @@ static void end_task(lua_State *L, cs_Loop *loop, cs_Task *t, int status) {
     close_thread(L, t->co);
   cs_cleartimer(&loop->timers, &t->timer);
   cs_wakeall(loop, &t->joiners, CS_GO);
-  loop->live--;
   if (status == LUA_OK && t->nresults == 0) {
     keep_thread(L, t->co);
     t->co = NULL;
   }
-  lua_rawgetp(L, LUA_REGISTRYINDEX, &loop_key);
-  lua_getiuservalue(L, -1, CS_TASKS);
-  lua_pushnil(L);
-  lua_rawsetp(L, -2, t); /* from here on only a handle keeps it */
-  lua_pop(L, 2);
+  strike(L, loop, t);
 }
 
 static void resume(lua_State *L, cs_Loop *loop, cs_Task *t) {

@@ -50,6 +50,7 @@ typedef struct cs_Task {
   int64_t since;     /* the turn in which this wait began */
   lua_Integer number;
   cs_Link joiners;
+  size_t place;         /* in the list of live tasks */
   int nresults;         /* on co's stack; of a failed one, its error */
   unsigned char state;  /* enum cs_State */
   unsigned char why;    /* enum cs_Why */
@@ -87,16 +88,21 @@ typedef struct cs_Loop {
   char scratch[CS_SCRATCH];
 } cs_Loop;
 
-/* user values of the loop's userdata: the live tasks, coroutines to be used
-** again, coroutines (csock.coroutine) whose wait has passed to their resumer,
-** the metatables of plain sockets, csock's and csock.safe's */
+/* user values of the loop's userdata: the live tasks, a list without holes;
+** coroutines to be used again; coroutines (csock.coroutine) whose wait has
+** passed to their resumer; the metatables of plain sockets, csock's and
+** csock.safe's; the metatable of tasks, the function that is the body of each
+** and the message handler of that */
 enum {
   CS_TASKS = 1,
   CS_IDLE,
   CS_PASSED,
   CS_SOCKETMETA,
   CS_SAFEMETA,
-  CS_LOOPVALUES = CS_SAFEMETA
+  CS_TASKMETA,
+  CS_TASKBODY,
+  CS_TASKFAULT,
+  CS_LOOPVALUES = CS_TASKFAULT
 };
 
 /* user values of a task's */
@@ -105,6 +111,13 @@ enum { CS_THREAD = 1, CS_TRACEBACK, CS_TASKNAME, CS_TASKVALUES = CS_TASKNAME };
 /* Every C function of csock has the loop's userdata as its first upvalue. */
 static inline cs_Loop *cs_loop(lua_State *L) {
   return (cs_Loop *)lua_touserdata(L, lua_upvalueindex(1));
+}
+
+/* Push a live task. */
+static inline void cs_pushtask(lua_State *L, const cs_Task *t) {
+  lua_getiuservalue(L, lua_upvalueindex(1), CS_TASKS);
+  lua_rawgeti(L, -1, (lua_Integer)t->place);
+  lua_remove(L, -2);
 }
 
 /* What the current task is about to wait for: the name of an operation, whose

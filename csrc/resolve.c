@@ -137,11 +137,15 @@ static int finish_host(lua_State *L, Lookup *l) {
   return 1;
 }
 
-/* What the address at 'arg' names is not there: results, as cs_fail. */
+/* What the address at 'arg' names is not there: results, as cs_fail.  For what
+** is too long Python has no errno. */
 static int missing(lua_State *L, int arg, cs_Handle *h, int err,
                    const char *op) {
   if (err == ENAMETOOLONG)
-    return cs_failtext(L, h->safe, "interface name too long", op);
+    return cs_failtext(L, h->safe,
+                       lua_istable(L, arg) ? "interface name too long"
+                                           : "AF_UNIX path too long",
+                       op);
   return cs_fail(L, h->safe, err, op, arg);
 }
 

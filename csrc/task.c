@@ -51,8 +51,8 @@ static lua_State *push_thread(lua_State *L) {
 
 /* Message handler: keep where the error came from. */
 static int keep_traceback(lua_State *L) {
-  lua_getiuservalue(L, lua_upvalueindex(1), CS_TASKS);
-  lua_rawgetp(L, -1, cs_loop(L)->current);
+  if (cs_iscancel(L)) return 1; /* nobody asks, and thousands may end at once */
+  cs_pushtask(L, cs_loop(L)->current);
   luaL_traceback(L, L, NULL, 1);
   lua_setiuservalue(L, -2, CS_TRACEBACK);
   lua_settop(L, 1);
@@ -70,8 +70,7 @@ static int finished(lua_State *L, int status, lua_KContext ctx) {
 }
 
 static int body(lua_State *L) {
-  lua_pushvalue(L, lua_upvalueindex(1));
-  lua_pushcclosure(L, keep_traceback, 1);
+  lua_getiuservalue(L, lua_upvalueindex(1), CS_TASKFAULT);
   lua_insert(L, 1);
   return finished(
       L, lua_pcallk(L, lua_gettop(L) - 2, LUA_MULTRET, 1, 0, finished), 0);
@@ -93,12 +92,12 @@ static int task_spawn(lua_State *L) {
   t->state = CS_DONE; /* until it is whole */
   cs_initlist(&t->link);
   cs_initlist(&t->joiners);
-  luaL_setmetatable(L, TASK);
+  lua_getiuservalue(L, lua_upvalueindex(1), CS_TASKMETA);
+  lua_setmetatable(L, -2);
   co = push_thread(L);
   lua_setiuservalue(L, -2, CS_THREAD);
   lua_insert(L, 1); /* the task below the function and its arguments */
-  lua_pushvalue(L, lua_upvalueindex(1));
-  lua_pushcclosure(L, body, 1);
+  lua_getiuservalue(L, lua_upvalueindex(1), CS_TASKBODY);
   lua_insert(L, 2);
   nargs++;
   if (!lua_checkstack(co, nargs + LUA_MINSTACK))
@@ -106,9 +105,9 @@ static int task_spawn(lua_State *L) {
   lua_xmove(L, co, nargs);
   lua_getiuservalue(L, lua_upvalueindex(1), CS_TASKS);
   lua_pushvalue(L, 1);
-  lua_rawsetp(L, -2, t);
+  lua_rawseti(L, -2, (lua_Integer)loop->live + 1);
+  t->place = ++loop->live;
   t->co = co;
-  loop->live++;
   cs_enqueue(loop, t);
   lua_settop(L, 1);
   return 1;
@@ -202,9 +201,7 @@ static int task_current(lua_State *L) {
     luaL_pushfail(L);
     return 1;
   }
-  lua_getiuservalue(L, lua_upvalueindex(1), CS_TASKS);
-  lua_rawgetp(L, -1, loop->current);
-  lua_remove(L, -2);
+  cs_pushtask(L, loop->current);
   return 1;
 }
 
@@ -315,6 +312,20 @@ static const luaL_Reg task_funcs[] = {
     {NULL, NULL},
 };
 
+/* Keep what is on top of the stack as a value of the loop's. */
+static void keep(lua_State *L, int value) {
+  cs_pushloop(L);
+  lua_insert(L, -2);
+  lua_setiuservalue(L, -2, value);
+  lua_pop(L, 1);
+}
+
+static void keep_function(lua_State *L, lua_CFunction f, int value) {
+  cs_pushloop(L);
+  lua_pushcclosure(L, f, 1);
+  keep(L, value);
+}
+
 /* Adds its functions to core.loop. */
 void cs_open_task(lua_State *L) {
   luaL_newmetatable(L, TASK);
@@ -322,6 +333,10 @@ void cs_open_task(lua_State *L) {
   lua_newtable(L);
   cs_setfuncs(L, task_methods);
   lua_setfield(L, -2, "__index");
+  lua_pushvalue(L, -1);
+  keep(L, CS_TASKMETA);
+  keep_function(L, body, CS_TASKBODY);
+  keep_function(L, keep_traceback, CS_TASKFAULT);
   luaL_newmetatable(L, SCOPE);
   cs_setfuncs(L, scope_meta);
   lua_pop(L, 2);

@@ -6,6 +6,7 @@
 local csock = require "csock"
 local core = require "csock.core"
 local helper = require "spec.helper"
+local safe = require "csock.safe"
 
 local pack, unpack = core.address.pack, core.address.unpack
 
@@ -405,6 +406,31 @@ describe("a socket of a family without a kernel", function()
         end
       end
     end
+  end)
+
+  it("returns what is not there as nil, err in csock.safe", function()
+    if not csock.AF_PACKET then pending "no AF_PACKET here" end
+    local a, b = csock.socketpair(csock.AF_UNIX, csock.SOCK_DGRAM)
+    local _b <close> = b
+    local sock <close> = safe.socket(csock.AF_PACKET, csock.SOCK_DGRAM, 0,
+      a:detach())
+    local there = {"nosuchif", 3}
+    for _, result in ipairs {
+      table.pack(sock:bind(there)),
+      table.pack(sock:connect(there)),
+      table.pack(sock:sendto("x", there)),
+      table.pack(sock:sendmsg({"x"}, {}, 0, there)),
+    } do
+      assert.are.equal(2, result.n)
+      assert.is_nil(result[1])
+      assert.are.equal("ENODEV", result[2].code)
+    end
+    misused("proto", function() sock:bind {"nosuchif"} end)
+    local unix <close> = safe.socket(csock.AF_UNIX)
+    local result, err = unix:bind(("x"):rep(108))
+    assert.is_nil(result)
+    assert.are.same({"bind", "AF_UNIX path too long"},
+      {err.op, err.strerror})
   end)
 
   it("takes an AF_RDS host's name to be one of IPv4", function()

@@ -15,10 +15,33 @@ error "lua/csock/types.lua is for editors and not to be required"
 ---@class csock.address
 ---@field host string The host, in numbers.
 ---@field port integer The port.
----@field family integer Its family: AF_INET or AF_INET6.
+---@field family integer Its family: AF_INET, AF_INET6, AF_PACKET, ...
 ---@field flowinfo? integer Of AF_INET6: the flow label.
 ---@field scope_id? integer Of AF_INET6: the number of the interface.
----@field [integer] string|integer Host, port, flowinfo, scope_id.
+---@field ifname? string Of AF_PACKET: the interface.
+---@field proto? integer Of AF_PACKET: the protocol of the frame.
+---@field pkttype? integer Of AF_PACKET: PACKET_HOST, PACKET_OTHERHOST, ...
+---@field hatype? integer Of AF_PACKET: the kind of the hardware.
+---@field addr? string|integer Of AF_PACKET: the hardware's; of CAN_J1939.
+---@field pid? integer Of AF_NETLINK: whose socket, 0 for the kernel's.
+---@field groups? integer Of AF_NETLINK: a bit for each group.
+---@field cid? integer Of AF_VSOCK: the machine.
+---@field node? integer Of AF_QIPCRTR: the node.
+---@field interface? string Of AF_CAN: the interface.
+---@field rx? integer Of CAN_ISOTP: the identifier it receives.
+---@field tx? integer Of CAN_ISOTP: the identifier it sends.
+---@field name? string|integer Of AF_ALG: the algorithm; of CAN_J1939.
+---@field pgn? integer Of CAN_J1939: the parameter group.
+---@field addr_type? integer Of AF_TIPC: TIPC_ADDR_NAME, ...
+---@field v1? integer Of AF_TIPC: the first value.
+---@field v2? integer Of AF_TIPC: the second value.
+---@field v3? integer Of AF_TIPC: the third value.
+---@field scope? integer Of AF_TIPC: TIPC_CLUSTER_SCOPE, ...
+---@field type? string Of AF_ALG: "hash", "skcipher", ...
+---@field feat? integer Of AF_ALG: features.
+---@field mask? integer Of AF_ALG: which features count.
+---@field bytes? string Of any other family: what follows its number.
+---@field [integer] string|integer The items in their order.
 ---@operator len: integer
 
 --- What csock takes as an address.
