@@ -65,7 +65,8 @@ static int task_newindex(lua_State *L) {
 
 /* task:traceback() -> where it is, as debug.traceback says it, with the
 ** coroutines it has resumed through csock.coroutine, innermost first; for a
-** failed one, where the error came from.  nil when it has returned. */
+** failed one, where the error came from.  nil when it has returned or was
+** cancelled. */
 static int task_traceback(lua_State *L) {
   cs_Task *t = totask(L, 1);
   int depth = 0;

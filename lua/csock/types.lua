@@ -947,7 +947,7 @@ function task:join(timeout) end
 ---@return "ready"|"running"|"waiting"|"done"|"failed"|"cancelled" status
 function task:status() end
 
---- Where it is, or where its error came from; nil when it has returned.
+--- Where it is, or where its error came from; nil when it came to its end.
 ---@return string? traceback
 function task:traceback() end
 
