@@ -39,9 +39,9 @@ static int task_tostring(lua_State *L) {
 
 /* task.name -> a string; anything else is a method, or nil. */
 static int task_index(lua_State *L) {
-  totask(L, 1);
   lua_pushvalue(L, 2);
   if (lua_rawget(L, lua_upvalueindex(2)) != LUA_TNIL) return 1;
+  totask(L, 1);
   if (lua_type(L, 2) != LUA_TSTRING || strcmp(lua_tostring(L, 2), "name") != 0)
     return 1;
   cs_pushname(L, 1);
@@ -65,7 +65,8 @@ static int task_newindex(lua_State *L) {
 
 /* task:traceback() -> where it is, as debug.traceback says it, with the
 ** coroutines it has resumed through csock.coroutine, innermost first; for a
-** failed one, where the error came from.  nil when it has returned. */
+** failed one, where the error came from.  nil when it has returned or was
+** cancelled. */
 static int task_traceback(lua_State *L) {
   cs_Task *t = totask(L, 1);
   int depth = 0;

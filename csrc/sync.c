@@ -489,9 +489,10 @@ static int queue_join(lua_State *L) {
 
 /* queue.maxsize -> as it was given; anything else is a method, or nil. */
 static int queue_index(lua_State *L) {
-  Queue *q = toqueue(L);
+  Queue *q;
   lua_pushvalue(L, 2);
   if (lua_rawget(L, lua_upvalueindex(2)) != LUA_TNIL) return 1;
+  q = toqueue(L);
   if (lua_type(L, 2) != LUA_TSTRING ||
       strcmp(lua_tostring(L, 2), "maxsize") != 0)
     return 1;

@@ -8,6 +8,7 @@ local csock = require "csock"
 local loop = require "csock.loop"
 
 local isinstance = csock.isinstance
+local misused, until_waiting = helper.misused, helper.until_waiting
 
 -- Tools -------------------------------------------------------------------
 
@@ -16,14 +17,6 @@ local function failure(f, ...)
   local ok, err = pcall(f, ...)
   assert.is_false(ok, "nothing was raised")
   return err
-end
-
--- f raises an argument error that blames a line of this file.
-local function misused(pattern, f)
-  local err = failure(f)
-  assert.are.equal("string", type(err), tostring(err))
-  assert.matches("^[%w_/.]*loop_spec%.lua:%d+: ", err)
-  assert.matches(pattern, err)
 end
 
 local function timed_out(err)
@@ -52,16 +45,6 @@ local callable = setmetatable({}, {__call = function(_, ...) return ... end})
 
 -- Long enough to be noticed: a test that really waits for it fails.
 local function for_ever() loop.sleep(1000) end
-
--- Lets the loop turn until these tasks wait for something.
-local function until_waiting(...)
-  for _, task in ipairs {...} do
-    while task:status() ~= "waiting" do
-      assert.is_truthy(("ready running"):find(task:status()), task:status())
-      loop.sleep(0)
-    end
-  end
-end
 
 -- Runs a program in a Lua of its own, with its environment and its options in
 -- front and behind: what it prints on stdout and stderr, and its exit code.

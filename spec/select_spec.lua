@@ -5,16 +5,11 @@ local csock = require "csock"
 local helper = require "spec.helper"
 local loop = require "csock.loop"
 
-local misused, until_waiting = helper.misused, helper.until_waiting
+local misused, raises, until_waiting =
+  helper.misused, helper.raises, helper.until_waiting
 local select, poll = csock.select, csock.poll
 local POLLIN, POLLOUT, POLLHUP, POLLNVAL =
   csock.POLLIN, csock.POLLOUT, csock.POLLHUP, csock.POLLNVAL
-
-local function failure(f, ...)
-  local ok, err = pcall(f, ...)
-  assert.is_false(ok, "nothing was raised")
-  return err
-end
 
 -- Two connected sockets that are closed at the end of the test; in tests too
 -- that are loops, which have no `finally`.
@@ -83,7 +78,7 @@ describe("SelectTestCase", function()
   everywhere("test_errno: EBADF for a descriptor that is not open", function()
     local fd = no_descriptor()
     for timeout = 0, 1 do
-      local err = failure(select, {fd}, {}, {}, timeout)
+      local err = raises(csock.error, select, {fd}, {}, {}, timeout)
       assert.are.same({csock.EBADF, "EBADF", "select"},
         {err.errno, err.code, err.op})
     end
@@ -205,11 +200,10 @@ describe("csock.select", function()
     local a = pair()
     finally(close_pairs)
     local function limited()
-      local err = failure(loop.timeout, 0.005, select, {a}, {}, {})
-      assert.is_true(csock.isinstance(err, csock.timeout), tostring(err))
+      local err = raises(csock.timeout, loop.timeout, 0.005, select, {a}, {},
+        {})
       assert.are.equal("select", err.op)
-      err = failure(loop.timeout, 0.005, select, {a}, {}, {}, 1000)
-      assert.is_true(csock.isinstance(err, csock.timeout), tostring(err))
+      raises(csock.timeout, loop.timeout, 0.005, select, {a}, {}, {}, 1000)
     end
     limited()
     loop.run(limited)
@@ -253,8 +247,7 @@ describe("csock.select", function()
       local task = loop.spawn(select, {a}, {}, {})
       until_waiting(task)
       task:cancel()
-      local err = failure(task.join, task)
-      assert.is_true(csock.isinstance(err, loop.CancelledError))
+      raises(loop.CancelledError, task.join, task)
     end)
     loop.run(function() -- and neither does the end of the loop
       until_waiting(loop.spawn(select, {a}, {}, {}))
@@ -461,8 +454,8 @@ describe("csock.poll", function()
   end)
 
   it("says which descriptor cannot be modified", function()
-    local err = failure(function() poll():modify(3, POLLIN) end)
-    assert.is_true(csock.isinstance(err, csock.FileNotFoundError))
+    local p = poll()
+    local err = raises(csock.FileNotFoundError, p.modify, p, 3, POLLIN)
     assert.are.equal("ENOENT", err.code)
   end)
 
@@ -486,7 +479,7 @@ describe("csock.poll", function()
       local task = loop.spawn(p.poll, p)
       until_waiting(task)
       task:cancel()
-      failure(task.join, task)
+      raises(loop.CancelledError, task.join, task)
       assert.are.same({}, p:poll(1))
     end)
   end)

@@ -5,24 +5,15 @@ local helper = require "spec.helper"
 local csock = require "csock"
 local loop = require "csock.loop"
 
-local isinstance = csock.isinstance
-local misused, until_waiting = helper.misused, helper.until_waiting
-
-local function failure(f, ...)
-  local ok, err = pcall(f, ...)
-  assert.is_false(ok, "nothing was raised")
-  return err
-end
+local misused, raises, until_waiting =
+  helper.misused, helper.raises, helper.until_waiting
 
 local function cancelled(task)
-  local err = failure(task.join, task)
-  assert.is_true(isinstance(err, loop.CancelledError), tostring(err))
+  raises(loop.CancelledError, task.join, task)
 end
 
 local function timed_out(f, ...)
-  local err = failure(f, ...)
-  assert.is_true(isinstance(err, csock.timeout), tostring(err))
-  return err
+  return raises(csock.timeout, f, ...)
 end
 
 -- An `it` whose body is the main task of a loop.
@@ -247,11 +238,10 @@ describe("LockTests", function()
       assert.is_true(lock:locked())
     end
     assert.is_false(lock:locked())
-    local err = failure(function()
+    helper.refuses("^oh$", function()
       local _held <close> = lock:guard()
       error("oh", 0)
     end)
-    assert.are.equal("oh", err)
     assert.is_false(lock:locked())
   end)
 
@@ -586,9 +576,8 @@ describe("QueueGetTests", function()
 
   it("test_nonblocking_get_exception: or raises QueueEmpty", function()
     local q = loop.Queue()
-    local err = failure(q.get_nowait, q)
-    assert.is_true(isinstance(err, loop.QueueEmpty))
-    assert.is_false(isinstance(err, csock.error))
+    local err = raises(loop.QueueEmpty, q.get_nowait, q)
+    assert.is_false(csock.isinstance(err, csock.error))
     assert.matches("get_nowait: the queue is empty$", tostring(err))
   end)
 
@@ -682,8 +671,7 @@ describe("QueuePutTests", function()
   it("test_nonblocking_put_exception: raises QueueFull", function()
     local q = loop.Queue(1)
     q:put_nowait(1)
-    local err = failure(q.put_nowait, q, 2)
-    assert.is_true(isinstance(err, loop.QueueFull))
+    local err = raises(loop.QueueFull, q.put_nowait, q, 2)
     assert.matches("put_nowait: the queue is full$", tostring(err))
   end)
 

@@ -8,6 +8,7 @@ local core = require "csock.core"
 local csock = require "csock"
 local helper = require "spec.helper"
 local loop = require "csock.loop"
+local safe = require "csock.safe"
 local socketserver = require "csock.socketserver"
 
 local path = "lua/csock/types.lua"
@@ -121,13 +122,13 @@ end
 
 local file = read(io.lines(path))
 
--- The member of a class, or of one of its parents'.
-local function find(cls, name)
-  local member = cls.members[name]
+-- The member of a class, or of one of its parents'; so its operator.
+local function find(cls, name, what)
+  local member = cls[what or "members"][name]
   for _, parent in ipairs(cls.parents) do
     if member then break end
     parent = file.classes[parent]
-    member = parent and find(parent, name)
+    member = parent and find(parent, name, what)
   end
   return member
 end
@@ -140,7 +141,8 @@ end
 -- What is there ---------------------------------------------------------------
 
 local modules = {
-  csock = csock, ["csock.loop"] = loop, ["csock.class"] = class,
+  csock = csock, ["csock.safe"] = safe, ["csock.loop"] = loop,
+  ["csock.class"] = class,
   ["csock.coroutine"] = csock.coroutine, ["csock.socketserver"] = socketserver,
 }
 
@@ -152,11 +154,31 @@ end
 local classes, type_of = {}, {}
 for name, module in pairs(modules) do
   for key, value in pairs(module) do
-    local member = file.classes[name].members[key]
+    local member = find(file.classes[name], key)
     if is_class(value) and member and member.type then
       classes[member.type], type_of[value] = value, member.type
     end
   end
+end
+
+-- An address of each family, which is what "csock.address" may be.
+local function addresses()
+  local list = {}
+  for _, family in ipairs {"INET6", "NETLINK", "PACKET", "VSOCK", "QIPCRTR",
+    "TIPC", "ALG", "CAN", "UNKNOWN"} do
+    local number = csock["AF_" .. family] or family == "UNKNOWN" and 200
+    local bytes = string.pack("=Hc86", number or 0, "")
+    list[#list + 1] = number and core.address.unpack(bytes)
+    for _, proto in pairs(family == "CAN" and number and
+      {csock.CAN_ISOTP, csock.CAN_J1939} or {}) do
+      list[#list + 1] = core.address.unpack(bytes, proto)
+    end
+  end
+  return setmetatable({}, {__index = function(_, name)
+    for _, address in ipairs(list) do
+      if address[name] ~= nil then return address[name] end
+    end
+  end, __len = function() return #list end})
 end
 
 -- Instances, for what only they have: made by a test, closed by it.
@@ -170,10 +192,20 @@ local function samples()
   local sock = keep(csock.socket(csock.AF_INET6, csock.SOCK_DGRAM))
   local stream = keep(csock.socket())
   sock:bind{"::1", 0}
-  loop.run(function() made["csock.task"] = loop.current() end)
+  loop.run(function()
+    made["csock.task"] = loop.current()
+    made["csock.loop.signal"] = loop.on_signal("USR1", type)
+    made["csock.loop.entry"] = loop.tasks()[1]
+  end)
+  made["csock.loop.Event"] = loop.Event()
+  made["csock.loop.Queue"] = loop.Queue()
+  made["csock.loop.Semaphore"] = loop.Semaphore()
+  made["csock.poll"] = csock.poll()
   made["csock.socket"] = stream
   made["csock.file"] = keep(stream:makefile "rw")
-  made["csock.address"] = sock:getsockname()
+  made["csock.safe.socket"] = keep(safe.socket())
+  made["csock.safe.file"] = keep(made["csock.safe.socket"]:makefile "rw")
+  made["csock.address"] = addresses()
   made["csock.buffer"] = csock.buffer "bytes"
   local err = csock.error(csock.EPERM, "refused", "bind", "/path")
   err.where = "x.lua:1:"
@@ -189,8 +221,19 @@ local function samples()
   server.timeout = 1
   made["csock.socketserver.BaseServer"] = server
   made["csock.socketserver.TCPServer"] = server
-  made["csock.socketserver.BaseRequestHandler"] =
-    socketserver.BaseRequestHandler(stream, made["csock.address"], server)
+  for _, kind in ipairs {"Base", "Stream", "Datagram"} do
+    local name = kind .. "RequestHandler"
+    local request = kind == "Datagram" and {"data", sock} or stream
+    local one = socketserver[name](request, sock:getsockname(), server)
+    one:setup()
+    if one.rfile then
+      keep(one.rfile)
+      keep(one.wfile)
+    end
+    made["csock.socketserver." .. name] = one
+  end
+  made["csock.socketserver.StreamRequestHandler"].timeout = 1
+  made["csock.socketserver.ForkingMixIn"] = {active_children = {}}
   return setmetatable(made, {__close = function()
     for _, thing in ipairs(made.opened) do
       if thing.server_close then thing:server_close() else thing:close() end
@@ -260,7 +303,8 @@ local function compare(declared, values, has)
     end
   end
   for name in pairs(declared.members) do
-    if values[name] == nil and not has(name) then
+    local member = declared.members[name]
+    if values[name] == nil and not has(name) and not member.optional then
       complain(name, "is not there")
     end
   end
@@ -327,7 +371,7 @@ describe("the types that editors are told of", function()
     it("are those of the module " .. name, function()
       local values = {}
       for key, value in pairs(module) do
-        if not (module == csock and core.constants[key]) and
+        if not core.constants[key] and
           not (module == csock.coroutine and coroutine[key]) then
           values[key] = value
         end
@@ -366,7 +410,8 @@ describe("the types that editors are told of", function()
     end)
   end
 
-  for _, name in ipairs {"csock.address", "csock.buffer", "csock.task"} do
+  for _, name in ipairs {"csock.address", "csock.buffer", "csock.task",
+    "csock.loop.Event", "csock.loop.Queue", "csock.loop.Semaphore"} do
     it("are those of " .. name, function()
       local made <close> = samples()
       local instance = made[name]
@@ -385,7 +430,7 @@ describe("the types that editors are told of", function()
       local meta = instance and debug.getmetatable(instance)
       for _, operator in ipairs {"__call", "__len"} do
         if meta and (meta[operator] ~= nil) ~=
-          (declared.operators[operator] == true) then
+          (find(declared, operator, "operators") == true) then
           table.insert(wrong, name .. " " .. operator)
         end
         compared = compared + (meta and 1 or 0)

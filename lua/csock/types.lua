@@ -181,6 +181,11 @@ function socket:connect_ex(address) end
 ---@return integer fd -1 if it was closed
 function socket:detach() end
 
+--- Another socket of its class for the same open file.
+---@return csock.socket sock
+---@raise csock.OSError
+function socket:dup() end
+
 --- Its descriptor, -1 when closed.
 ---@return integer fd
 function socket:fileno() end
@@ -488,6 +493,8 @@ function file:writelines(lines) end
 ---@class csock.gaierror : csock.OSError
 ---@class csock.herror : csock.OSError
 ---@class csock.CancelledError : csock.Exception
+---@class csock.QueueEmpty : csock.Exception
+---@class csock.QueueFull : csock.Exception
 
 --- Several errors at once: ExceptionGroup(message, exceptions).
 ---@class csock.ExceptionGroup : csock.Exception
@@ -500,11 +507,13 @@ function file:writelines(lines) end
 --- Python's socket module.
 ---@class csock : csock.constants
 ---@field socket csock.socket The class of sockets.
+---@field SocketType csock.socket Python's other name for it.
 ---@field file csock.file The class of what makefile makes.
 ---@field SocketIO csock.file Python's name for it.
 ---@field class csock.class The module csock.class.
 ---@field coroutine csock.coroutine The module csock.coroutine.
 ---@field loop csock.loop The module csock.loop.
+---@field safe csock.safe The module csock.safe.
 ---@field socketserver csock.socketserver The module csock.socketserver.
 ---@field has_ipv6 boolean Whether the system's headers know IPv6.
 ---@field Exception csock.Exception Base of all that csock raises.
@@ -523,6 +532,8 @@ function file:writelines(lines) end
 ---@field ConnectionRefusedError csock.ConnectionRefusedError Nobody listens there: ECONNREFUSED.
 ---@field ConnectionResetError csock.ConnectionResetError Reset by the peer: ECONNRESET.
 ---@field ExceptionGroup csock.ExceptionGroup Several errors at once.
+---@field QueueEmpty csock.QueueEmpty There is no item to get at once.
+---@field QueueFull csock.QueueFull There is no room to put an item at once.
 ---@field FileExistsError csock.FileExistsError The path exists: EEXIST.
 ---@field FileNotFoundError csock.FileNotFoundError There is no such path: ENOENT.
 ---@field InterruptedError csock.InterruptedError Interrupted by a signal: EINTR.
@@ -547,6 +558,12 @@ function csock.CMSG_SPACE(length) end
 ---@return csock.buffer buffer
 function csock.buffer(what) end
 
+--- Closes a descriptor.
+---@param fd integer
+---@return true
+---@raise csock.OSError
+function csock.close(fd) end
+
 --- A connected TCP socket, to whichever of the host's addresses answers first.
 ---@param address csock.Address
 ---@param timeout? number|{timeout?: number|false, source_address?: csock.Address, all_errors?: boolean}
@@ -563,6 +580,21 @@ end
 ---@return csock.socket sock
 ---@raise csock.OSError
 function csock.create_server(address, options) end
+
+--- Another descriptor of the same open file, close-on-exec.
+---@param fd integer
+---@return integer fd
+---@raise csock.OSError
+function csock.dup(fd) end
+
+--- A socket with a copy of a descriptor; the system says what is left out.
+---@param fd integer
+---@param family? integer
+---@param type? integer
+---@param proto? integer
+---@return csock.socket sock
+---@raise csock.OSError
+function csock.fromfd(fd, family, type, proto) end
 
 --- The addresses of a host and a service: {family, type, proto, name, address}.
 ---@param host string|nil|{host?: string, port?: string|integer, family?: integer, type?: integer, proto?: integer, flags?: integer, timeout?: number}
@@ -621,9 +653,82 @@ function csock.gethostname() end
 ---@raise csock.gaierror
 function csock.getnameinfo(address, flags) end
 
+--- The number of a protocol, as in IPPROTO_TCP.
+---@param name string
+---@return integer proto
+---@raise csock.OSError
+function csock.getprotobyname(name) end
+
+--- The port of a service, by any protocol or by "tcp", "udp" and the like.
+---@param name string
+---@param protocol? string
+---@return integer port
+---@raise csock.OSError
+function csock.getservbyname(name, protocol) end
+
+--- The name of the service of a port.
+---@param port integer
+---@param protocol? string
+---@return string name
+---@raise csock.OSError
+function csock.getservbyport(port, protocol) end
+
 --- Whether a socket can take connections by IPv4 and by IPv6.
 ---@return boolean dualstack
 function csock.has_dualstack_ipv6() end
+
+--- 32 bits, in the network's order.
+---@param n integer
+---@return integer n
+function csock.htonl(n) end
+
+--- 16 bits, in the network's order.
+---@param n integer
+---@return integer n
+function csock.htons(n) end
+
+--- The name of an interface.
+---@param index integer
+---@return string name
+---@raise csock.OSError
+function csock.if_indextoname(index) end
+
+--- The interfaces of this machine: {index, name} of each.
+---@return {[1]: integer, [2]: string}[] interfaces
+---@raise csock.OSError
+function csock.if_nameindex() end
+
+--- The index of an interface.
+---@param name string
+---@return integer index
+---@raise csock.OSError
+function csock.if_nametoindex(name) end
+
+--- The four bytes of an IPv4 address in any of its spellings.
+---@param text string
+---@return string packed
+---@raise csock.OSError
+function csock.inet_aton(text) end
+
+--- An IPv4 address of its four bytes.
+---@param packed csock.data
+---@return string text
+---@raise csock.OSError
+function csock.inet_ntoa(packed) end
+
+--- An address of its bytes: 4 for AF_INET, 16 for AF_INET6.
+---@param family integer
+---@param packed csock.data
+---@return string text
+---@raise csock.OSError
+function csock.inet_ntop(family, packed) end
+
+--- The bytes of an address: 4 for AF_INET, 16 for AF_INET6.
+---@param family integer
+---@param text string
+---@return string packed
+---@raise csock.OSError
+function csock.inet_pton(family, text) end
 
 --- Whether a value is an instance of a class, or of one of a list.
 ---@param value any
@@ -637,6 +742,20 @@ function csock.isinstance(value, cls) end
 ---@return boolean is
 function csock.issubclass(cls, base) end
 
+--- An object that watches descriptors, as Python's select.poll().
+---@return csock.poll poll
+function csock.poll() end
+
+--- 32 bits, from the network's order.
+---@param n integer
+---@return integer n
+function csock.ntohl(n) end
+
+--- 16 bits, from the network's order.
+---@param n integer
+---@return integer n
+function csock.ntohs(n) end
+
 --- Receives data and up to `maxfds` descriptors, close-on-exec.
 ---@param sock csock.socket
 ---@param bufsize integer
@@ -648,6 +767,17 @@ function csock.issubclass(cls, base) end
 ---@return csock.address|string|nil address
 ---@raise csock.OSError
 function csock.recv_fds(sock, bufsize, maxfds, flags) end
+
+--- Those objects in three lists that can be read, written, have urgent data.
+---@param r? any[]
+---@param w? any[]
+---@param x? any[]
+---@param timeout? number
+---@return any[] readable
+---@return any[] writable
+---@return any[] exceptional
+---@raise csock.OSError
+function csock.select(r, w, x, timeout) end
 
 --- Sends data and open descriptors over a Unix socket.
 ---@param sock csock.socket
@@ -679,20 +809,88 @@ function csock.sethostname(name) end
 ---@raise csock.OSError
 function csock.socketpair(family, type, proto) end
 
+--- What csock.poll() makes.
+---@class csock.poll
+local poll = {}
+
+--- Other events for a descriptor.
+---@param fd any
+---@param eventmask integer
+---@return true
+---@raise csock.FileNotFoundError
+function poll:modify(fd, eventmask) end
+
+--- What is ready, within so many milliseconds: pairs of number and events.
+---@param timeout? number
+---@return integer[][] ready
+---@raise csock.OSError
+function poll:poll(timeout) end
+
+--- Watches a descriptor: for POLLIN, POLLPRI and POLLOUT, or those events.
+---@param fd any
+---@param eventmask? integer
+---@return true
+function poll:register(fd, eventmask) end
+
+--- Watches it no more.
+---@param fd any
+---@return true
+function poll:unregister(fd) end
+
 -- csock.loop ------------------------------------------------------------------
 
 --- The event loop.
 ---@class csock.loop
 ---@field CancelledError csock.CancelledError What a cancelled task gets in its wait.
+---@field QueueEmpty csock.QueueEmpty What get_nowait raises.
+---@field QueueFull csock.QueueFull What put_nowait raises.
+---@field slow_callback? number Seconds that a task may run before a warning says so.
 local loop = {}
+
+--- A semaphore that cannot be released more often than it was acquired.
+---@param value? integer
+---@return csock.loop.Semaphore semaphore
+function loop.BoundedSemaphore(value) end
+
+--- A flag to wait for.
+---@return csock.loop.Event event
+function loop.Event() end
+
+--- What one task holds at a time.
+---@return csock.loop.Semaphore lock
+function loop.Lock() end
+
+--- Items, first in, first out; as many as one likes if maxsize is 0.
+---@param maxsize? integer
+---@return csock.loop.Queue queue
+function loop.Queue(maxsize) end
+
+--- What so many tasks hold at a time.
+---@param value? integer
+---@return csock.loop.Semaphore semaphore
+function loop.Semaphore(value) end
+
+--- Ends what step and fileno began: cancels what is left.
+---@return true
+function loop.close() end
 
 --- The running task; nil outside of tasks.
 ---@return csock.task? task
 function loop.current() end
 
+--- A descriptor that is readable when a step has something to do, or nil.
+---@return integer? fd
+function loop.fileno() end
+
 --- Seconds of a clock that only grows.
 ---@return number seconds
 function loop.now() end
+
+--- Runs f(number, name) in a task of its own each time the signal comes.
+---@param signal integer|string
+---@param f fun(number: integer, name: string)
+---@return csock.loop.signal handle
+function loop.on_signal(signal, f) end
 
 --- "epoll" or "poll"; nil outside of run.
 ---@return string? name
@@ -715,6 +913,15 @@ function loop.sleep(seconds) end
 ---@return csock.task task
 function loop.spawn(f, ...) end
 
+--- Runs what is ready, for a host; seconds until the next step is due, or nil.
+---@param timeout? number
+---@return number? due
+function loop.step(timeout) end
+
+--- What every live task waits for.
+---@return csock.loop.entry[] tasks
+function loop.tasks() end
+
 --- f(...), in which a wait beyond `seconds` from now raises csock.timeout.
 ---@param seconds number
 ---@param f function
@@ -722,8 +929,120 @@ function loop.spawn(f, ...) end
 ---@return any ...
 function loop.timeout(seconds, f, ...) end
 
+--- What loop.tasks() says of a task.
+---@class csock.loop.entry
+---@field task csock.task The task.
+---@field number integer It is the so many-th.
+---@field name string Its name.
+---@field status string How it is doing.
+---@field since? number When its wait began.
+---@field op? string What it does.
+---@field on? any The socket, task, queue that is about.
+
+--- What loop.on_signal() makes.
+---@class csock.loop.signal
+local signal = {}
+
+--- The signal does again what it did before.
+---@return true
+function signal:close() end
+
+--- What loop.Event() makes.
+---@class csock.loop.Event
+local event = {}
+
+--- It is set no more.
+---@return true
+function event:clear() end
+
+--- Whether it is set.
+---@return boolean set
+function event:is_set() end
+
+--- Lets all go on who wait.
+---@return true
+function event:set() end
+
+--- True when it is set, false after `timeout` seconds.
+---@param timeout? number
+---@return boolean set
+function event:wait(timeout) end
+
+--- What loop.Semaphore(), loop.BoundedSemaphore() and loop.Lock() make.
+---@class csock.loop.Semaphore
+local semaphore = {}
+
+--- True when it is acquired, false after `timeout` seconds.
+---@param timeout? number
+---@return boolean acquired
+function semaphore:acquire(timeout) end
+
+--- Acquires it; for a variable that closes, which releases it.
+---@return csock.loop.Semaphore semaphore
+function semaphore:guard() end
+
+--- Whether acquire would have to wait.
+---@return boolean locked
+function semaphore:locked() end
+
+--- Lets the next one acquire it.
+---@return true
+function semaphore:release() end
+
+--- What loop.Queue() makes.
+---@class csock.loop.Queue
+---@field maxsize integer How many items it holds; 0: as many as one likes.
+local queue = {}
+
+--- Whether get would have to wait.
+---@return boolean empty
+function queue:empty() end
+
+--- Whether put would have to wait.
+---@return boolean full
+function queue:full() end
+
+--- The oldest item, when there is one; a timeout after so many seconds.
+---@param timeout? number
+---@return any item
+---@raise csock.TimeoutError
+function queue:get(timeout) end
+
+--- The oldest item.
+---@return any item
+---@raise csock.QueueEmpty
+function queue:get_nowait() end
+
+--- Waits until task_done was called for every item.
+---@param timeout? number
+---@return true
+---@raise csock.TimeoutError
+function queue:join(timeout) end
+
+--- Appends an item, when there is room; a timeout after so many seconds.
+---@param item any
+---@param timeout? number
+---@return true
+---@raise csock.TimeoutError
+function queue:put(item, timeout) end
+
+--- Appends an item.
+---@param item any
+---@return true
+---@raise csock.QueueFull
+function queue:put_nowait(item) end
+
+--- How many items a get would find.
+---@return integer count
+function queue:qsize() end
+
+--- An item that was got has been dealt with.
+---@return true
+function queue:task_done() end
+
 --- A function that runs on the event loop.
 ---@class csock.task
+---@field name string Its name: Task-1, or what it was given.
 local task = {}
 
 --- Makes its wait, or its next one, raise CancelledError; false if it had ended.
@@ -738,6 +1057,10 @@ function task:join(timeout) end
 --- How it is doing.
 ---@return "ready"|"running"|"waiting"|"done"|"failed"|"cancelled" status
 function task:status() end
+
+--- Where it is, or where its error came from; nil when it came to its end.
+---@return string? traceback
+function task:traceback() end
 
 --- Lua's coroutine library, with a resume and a wrap that let waits through.
 ---@class csock.coroutine : coroutinelib
@@ -866,6 +1189,13 @@ function slice:indices(n) end
 ---@field UDPServer csock.socketserver.UDPServer Datagrams, one at a time.
 ---@field UnixStreamServer csock.socketserver.UnixStreamServer The same over AF_UNIX.
 ---@field UnixDatagramServer csock.socketserver.UnixDatagramServer The same over AF_UNIX.
+---@field StreamRequestHandler csock.socketserver.StreamRequestHandler Files over a connection.
+---@field DatagramRequestHandler csock.socketserver.DatagramRequestHandler Files over datagrams.
+---@field ForkingMixIn csock.socketserver.ForkingMixIn Each request in a process.
+---@field ForkingTCPServer csock.socketserver.ForkingTCPServer A process each.
+---@field ForkingUDPServer csock.socketserver.ForkingUDPServer A process each.
+---@field ForkingUnixStreamServer csock.socketserver.ForkingUnixStreamServer A process each.
+---@field ForkingUnixDatagramServer csock.socketserver.ForkingUnixDatagramServer A process each.
 ---@field ThreadingMixIn csock.socketserver.ThreadingMixIn Each request in a task.
 ---@field ThreadingTCPServer csock.socketserver.ThreadingTCPServer A task each.
 ---@field ThreadingUDPServer csock.socketserver.ThreadingUDPServer A task each.
@@ -891,6 +1221,40 @@ function BaseRequestHandler:handle() end
 
 --- Called last, also when handle has failed.
 function BaseRequestHandler:finish() end
+
+--- Reads and writes a connection as files.
+---@class csock.socketserver.StreamRequestHandler : csock.socketserver.BaseRequestHandler
+---@overload fun(request: csock.socket, client_address: any, server: csock.socketserver.BaseServer): csock.socketserver.StreamRequestHandler
+---@field connection csock.socket The request.
+---@field rfile csock.file To read from the client.
+---@field wfile csock.file To write to it.
+---@field rbufsize integer Bytes that rfile buffers: -1 is 8192.
+---@field wbufsize integer Bytes that wfile buffers: 0 sends each write at once.
+---@field timeout? number Seconds for each wait on the connection.
+---@field disable_nagle_algorithm boolean TCP_NODELAY.
+---@field line_limit integer|false|nil Bytes of the longest line that rfile reads.
+local StreamRequestHandler = {}
+
+--- Makes the files.
+function StreamRequestHandler:setup() end
+
+--- Sends what is left, and closes the files.
+function StreamRequestHandler:finish() end
+
+--- Reads a datagram as a file, and answers with one.
+---@class csock.socketserver.DatagramRequestHandler : csock.socketserver.BaseRequestHandler
+---@overload fun(request: any, client_address: any, server: csock.socketserver.BaseServer): csock.socketserver.DatagramRequestHandler
+---@field packet string The data.
+---@field socket csock.socket What it came through.
+---@field rfile csock.file To read it.
+---@field wfile any To write the answer: write, writelines, tell, getvalue.
+local DatagramRequestHandler = {}
+
+--- Makes the files.
+function DatagramRequestHandler:setup() end
+
+--- Sends what was written, as one datagram.
+function DatagramRequestHandler:finish() end
 
 --- What all servers have: BaseServer(address, RequestHandlerClass).
 ---@class csock.socketserver.BaseServer : csock.class.object
@@ -1002,6 +1366,55 @@ function TCPServer:server_bind() end
 ---@class csock.socketserver.UnixDatagramServer : csock.socketserver.UDPServer
 ---@overload fun(server_address: string, RequestHandlerClass: csock.socketserver.Handler, bind_and_activate?: boolean): csock.socketserver.UnixDatagramServer
 
+--- Each request in a process of its own; comes before a server among the bases.
+---@class csock.socketserver.ForkingMixIn : csock.class.object
+---@field timeout number Seconds for handle_request: 300.
+---@field max_children integer With so many running none is accepted: 40.
+---@field block_on_close boolean False: drain does not wait for children.
+---@field active_children? table The running children, by their numbers.
+local ForkingMixIn = {}
+
+--- Ends the running children.
+function ForkingMixIn:cancel_requests() end
+
+--- Notes which children have ended; with `blocking` waits for all.
+---@param blocking? boolean
+function ForkingMixIn:collect_children(blocking) end
+
+--- Waits for the running children; ends them after `timeout` seconds.
+---@param timeout? number
+function ForkingMixIn:drain(timeout) end
+
+--- Collects the children.
+function ForkingMixIn:handle_timeout() end
+
+--- Forks a child for a request.
+---@param request any
+---@param client_address any
+function ForkingMixIn:process_request(request, client_address) end
+
+--- Closes the listening socket, and drains.
+function ForkingMixIn:server_close() end
+
+--- Hook: called between requests.
+function ForkingMixIn:service_actions() end
+
+--- Ends the connection, whoever else has a copy.
+---@param request any
+function ForkingMixIn:shutdown_request(request) end
+
+---@class csock.socketserver.ForkingTCPServer : csock.socketserver.ForkingMixIn, csock.socketserver.TCPServer
+---@overload fun(server_address: csock.Address, RequestHandlerClass: csock.socketserver.Handler, bind_and_activate?: boolean): csock.socketserver.ForkingTCPServer
+
+---@class csock.socketserver.ForkingUDPServer : csock.socketserver.ForkingMixIn, csock.socketserver.UDPServer
+---@overload fun(server_address: csock.Address, RequestHandlerClass: csock.socketserver.Handler, bind_and_activate?: boolean): csock.socketserver.ForkingUDPServer
+
+---@class csock.socketserver.ForkingUnixStreamServer : csock.socketserver.ForkingMixIn, csock.socketserver.UnixStreamServer
+---@overload fun(server_address: string, RequestHandlerClass: csock.socketserver.Handler, bind_and_activate?: boolean): csock.socketserver.ForkingUnixStreamServer
+
+---@class csock.socketserver.ForkingUnixDatagramServer : csock.socketserver.ForkingMixIn, csock.socketserver.UnixDatagramServer
+---@overload fun(server_address: string, RequestHandlerClass: csock.socketserver.Handler, bind_and_activate?: boolean): csock.socketserver.ForkingUnixDatagramServer
+
 --- Each request in a task of its own; comes before a server among the bases.
 ---@class csock.socketserver.ThreadingMixIn : csock.class.object
 ---@field daemon_threads boolean True: drain does not wait for requests.
@@ -1041,6 +1454,464 @@ function ThreadingMixIn:server_close() end
 ---@overload fun(server_address: string, RequestHandlerClass: csock.socketserver.Handler, bind_and_activate?: boolean): csock.socketserver.ThreadingUnixDatagramServer
 
 -- Written by `make types` from here on ----------------------------------------
+
+--- As csock.socket, but returns nil and an error.
+---@class csock.safe.socket : csock.socket
+---@overload fun(family?: integer, type?: integer, proto?: integer, fileno?: integer): csock.safe.socket?, csock.OSError?
+local safe_socket = {}
+
+--- Waits for a connection.
+---@return csock.safe.socket|nil conn
+---@return csock.address|string|nil|csock.OSError address
+function safe_socket:accept() end
+
+--- Gives it an address.
+---@param address csock.Address
+---@return true|nil
+---@return csock.OSError|nil err
+function safe_socket:bind(address) end
+
+--- Closes it; whoever waits for it gets EBADF.
+---@return true|nil
+---@return csock.OSError|nil err
+function safe_socket:close() end
+
+--- Connects it to an address; waits as long as its timeout says.
+---@param address csock.Address
+---@return true|nil
+---@return csock.OSError|nil err
+function safe_socket:connect(address) end
+
+--- As connect, but returns the errno that connect would raise, 0 for none.
+---@param address csock.Address
+---@return integer|nil errno
+---@return csock.gaierror|nil err
+function safe_socket:connect_ex(address) end
+
+--- Another socket of its class for the same open file.
+---@return csock.safe.socket|nil sock
+---@return csock.OSError|nil err
+function safe_socket:dup() end
+
+--- Whether programs that are executed get the descriptor.
+---@return boolean|nil inheritable
+---@return csock.OSError|nil err
+function safe_socket:get_inheritable() end
+
+--- The address of the peer.
+---@return csock.address|string|nil address
+---@return csock.OSError|nil err
+function safe_socket:getpeername() end
+
+--- Its own address.
+---@return csock.address|string|nil address
+---@return csock.OSError|nil err
+function safe_socket:getsockname() end
+
+--- An option's value: an integer, or with a length that many bytes.
+---@param level integer
+---@param option integer
+---@param length? integer
+---@return integer|string|nil value
+---@return csock.OSError|nil err
+function safe_socket:getsockopt(level, option, length) end
+
+--- Lets it take connections, `backlog` of them (SOMAXCONN) in the queue.
+---@param backlog? integer
+---@return true|nil
+---@return csock.OSError|nil err
+function safe_socket:listen(backlog) end
+
+--- A file over it, which keeps it open: mode of r, w and b; buffering in bytes.
+---@param mode? string
+---@param buffering? integer
+---@return csock.safe.file|nil file
+---@return csock.OSError|nil err
+function safe_socket:makefile(mode, buffering) end
+
+--- Up to `bufsize` bytes; "" is the end of a stream.
+---@param bufsize integer
+---@param flags? integer
+---@return string|nil data
+---@return csock.OSError|nil err
+function safe_socket:recv(bufsize, flags) end
+
+--- Receives into a buffer, `nbytes` at most (0: all of it).
+---@param buffer csock.buffer
+---@param nbytes? integer
+---@param flags? integer
+---@return integer|nil nbytes
+---@return csock.OSError|nil err
+function safe_socket:recv_into(buffer, nbytes, flags) end
+
+--- Up to `bufsize` bytes, and who sent them.
+---@param bufsize integer
+---@param flags? integer
+---@return string|nil data
+---@return csock.address|string|nil|csock.OSError address
+function safe_socket:recvfrom(bufsize, flags) end
+
+--- Receives into a buffer, and tells who sent it.
+---@param buffer csock.buffer
+---@param nbytes? integer
+---@param flags? integer
+---@return integer|nil nbytes
+---@return csock.address|string|nil|csock.OSError address
+function safe_socket:recvfrom_into(buffer, nbytes, flags) end
+
+--- A message, with room for `ancbufsize` bytes of ancillary data.
+---@param bufsize integer
+---@param ancbufsize? integer
+---@param flags? integer
+---@return string|nil data
+---@return csock.ancillary|csock.OSError ancdata
+---@return integer|nil msg_flags
+---@return csock.address|string|nil address
+function safe_socket:recvmsg(bufsize, ancbufsize, flags) end
+
+--- A message into several buffers, filled one after the other.
+---@param buffers csock.buffer[]
+---@param ancbufsize? integer
+---@param flags? integer
+---@return integer|nil nbytes
+---@return csock.ancillary|csock.OSError ancdata
+---@return integer|nil msg_flags
+---@return csock.address|string|nil address
+function safe_socket:recvmsg_into(buffers, ancbufsize, flags) end
+
+--- Sends what the system takes at once.
+---@param data csock.data
+---@param flags? integer
+---@return integer|nil nbytes
+---@return csock.OSError|nil err
+function safe_socket:send(data, flags) end
+
+--- Sends all; the timeout is for the whole.
+---@param data csock.data
+---@param flags? integer
+---@return true|nil
+---@return csock.OSError|nil err
+function safe_socket:sendall(data, flags) end
+
+--- Sends a file from `offset` (0) to its end, or `count` bytes of it.
+---@param file file*|{read: function}
+---@param offset? integer
+---@param count? integer
+---@return integer|nil nbytes
+---@return csock.OSError|nil err
+function safe_socket:sendfile(file, offset, count) end
+
+--- Sends several pieces as one message, with ancillary data.
+---@param buffers csock.data[]
+---@param ancdata? csock.ancillary
+---@param flags? integer
+---@param address? csock.Address
+---@return integer|nil nbytes
+---@return csock.OSError|nil err
+function safe_socket:sendmsg(buffers, ancdata, flags, address) end
+
+--- Sends to the kernel's cryptography (AF_ALG).
+---@param buffers? csock.data[]
+---@param op integer
+---@param iv? csock.data
+---@param assoclen? integer
+---@param flags? integer
+---@return integer|nil nbytes
+---@return csock.OSError|nil err
+function safe_socket:sendmsg_afalg(buffers, op, iv, assoclen, flags) end
+
+--- Sends to an address: sendto(data, address) or sendto(data, flags, address).
+---@param data csock.data
+---@param flags integer
+---@param address csock.Address
+---@overload fun(self, data: csock.data, address: csock.Address): integer|nil, csock.OSError|nil
+---@return integer|nil nbytes
+---@return csock.OSError|nil err
+function safe_socket:sendto(data, flags, address) end
+
+--- Lets programs that are executed get the descriptor, or not.
+---@param inheritable boolean
+---@return true|nil
+---@return csock.OSError|nil err
+function safe_socket:set_inheritable(inheritable) end
+
+--- Makes operations wait for ever, or not at all.
+---@param flag boolean
+---@return true|nil
+---@return csock.OSError|nil err
+function safe_socket:setblocking(flag) end
+
+--- Sets an option; nil as value takes the length that the option wants.
+---@param level integer
+---@param option integer
+---@param value integer|boolean|csock.data|nil
+---@param length? integer
+---@return true|nil
+---@return csock.OSError|nil err
+function safe_socket:setsockopt(level, option, value, length) end
+
+--- Sets how many seconds an operation may wait; nil is for ever.
+---@param seconds? number
+---@return true|nil
+---@return csock.OSError|nil err
+function safe_socket:settimeout(seconds) end
+
+--- Ends reading, writing or both: SHUT_RD, SHUT_WR, SHUT_RDWR.
+---@param how integer
+---@return true|nil
+---@return csock.OSError|nil err
+function safe_socket:shutdown(how) end
+
+--- As csock.file, but returns nil and an error.
+---@class csock.safe.file : csock.file
+local safe_file = {}
+
+--- Flushes and closes it.
+---@return true|nil
+---@return csock.OSError|nil err
+function safe_file:close() end
+
+--- Sends what was collected.
+---@return true|nil
+---@return csock.OSError|nil err
+function safe_file:flush() end
+
+--- What the next read begins with; it stays.
+---@return string? data
+---@return csock.OSError|nil err
+function safe_file:peek() end
+
+--- All to the end, a count of bytes, or Lua's formats.
+---@param ... string|integer
+---@return string|number|nil data
+---@return csock.OSError|nil err
+function safe_file:read(...) end
+
+--- What is there, else what one receive call brings.
+---@param size? integer
+---@return string? data
+---@return csock.OSError|nil err
+function safe_file:read1(size) end
+
+--- Reads into a buffer.
+---@param buffer csock.buffer
+---@return integer? nbytes
+---@return csock.OSError|nil err
+function safe_file:readinto(buffer) end
+
+--- A line with its newline, of `limit` bytes at most.
+---@param limit? integer
+---@return string? line
+---@return csock.OSError|nil err
+function safe_file:readline(limit) end
+
+--- A list of lines, to the end or until `hint` bytes.
+---@param hint? integer
+---@return string[]? lines
+---@return csock.OSError|nil err
+function safe_file:readlines(hint) end
+
+--- Collects data for the socket, and tells how many bytes that is.
+---@param ... csock.data|number
+---@return integer? nbytes
+---@return csock.OSError|nil err
+function safe_file:write(...) end
+
+--- Writes each of a list.
+---@param lines (csock.data|number)[]
+---@return true|nil
+---@return csock.OSError|nil err
+function safe_file:writelines(lines) end
+
+--- As csock, but returns nil and an error.
+---@class csock.safe : csock
+---@field socket csock.safe.socket The class of sockets.
+local safe_csock = {}
+
+--- Closes a descriptor.
+---@param fd integer
+---@return true|nil
+---@return csock.OSError|nil err
+function safe_csock.close(fd) end
+
+--- A connected TCP socket, to whichever of the host's addresses answers first.
+---@param address csock.Address
+---@param timeout? number|{timeout?: number|false, source_address?: csock.Address, all_errors?: boolean}
+---@param source_address? csock.Address
+---@param all_errors? boolean
+---@return csock.safe.socket|nil sock
+---@return csock.Exception|nil err
+function safe_csock.create_connection(address, timeout, source_address, all_errors) end
+
+--- A listening TCP socket.
+---@param address csock.Address
+---@param options? {family?: integer, backlog?: integer, reuse_port?: boolean, dualstack_ipv6?: boolean}
+---@return csock.safe.socket|nil sock
+---@return csock.OSError|nil err
+function safe_csock.create_server(address, options) end
+
+--- Another descriptor of the same open file, close-on-exec.
+---@param fd integer
+---@return integer|nil fd
+---@return csock.OSError|nil err
+function safe_csock.dup(fd) end
+
+--- A socket with a copy of a descriptor; the system says what is left out.
+---@param fd integer
+---@param family? integer
+---@param type? integer
+---@param proto? integer
+---@return csock.safe.socket|nil sock
+---@return csock.OSError|nil err
+function safe_csock.fromfd(fd, family, type, proto) end
+
+--- The addresses of a host and a service: {family, type, proto, name, address}.
+---@param host string|nil|{host?: string, port?: string|integer, family?: integer, type?: integer, proto?: integer, flags?: integer, timeout?: number}
+---@param port? string|integer
+---@param family? integer|table
+---@param type? integer
+---@param proto? integer
+---@param flags? integer
+---@param timeout? number
+---@return {[1]: integer, [2]: integer, [3]: integer, [4]: string, [5]: csock.address}[]|nil infos
+---@return csock.gaierror|nil err
+function safe_csock.getaddrinfo(host, port, family, type, proto, flags, timeout) end
+
+--- The full name of a host, by default of this one.
+---@param name? string
+---@return string|nil name
+---@return csock.TimeoutError|nil err
+function safe_csock.getfqdn(name) end
+
+--- A host by its address: name, aliases, addresses.
+---@param address string
+---@return string|nil name
+---@return string[]|csock.herror aliases
+---@return string[]|nil addresses
+function safe_csock.gethostbyaddr(address) end
+
+--- The first IPv4 address of a host.
+---@param name string
+---@return string|nil address
+---@return csock.gaierror|nil err
+function safe_csock.gethostbyname(name) end
+
+--- A host by its name: name, aliases, IPv4 addresses.
+---@param name string
+---@return string|nil name
+---@return string[]|csock.gaierror aliases
+---@return string[]|nil addresses
+function safe_csock.gethostbyname_ex(name) end
+
+--- The name of this host.
+---@return string|nil name
+---@return csock.OSError|nil err
+function safe_csock.gethostname() end
+
+--- The names of an address: host, service.
+---@param address csock.Address
+---@param flags integer
+---@return string|nil host
+---@return string|csock.gaierror service
+function safe_csock.getnameinfo(address, flags) end
+
+--- The number of a protocol, as in IPPROTO_TCP.
+---@param name string
+---@return integer|nil proto
+---@return csock.OSError|nil err
+function safe_csock.getprotobyname(name) end
+
+--- The port of a service, by any protocol or by "tcp", "udp" and the like.
+---@param name string
+---@param protocol? string
+---@return integer|nil port
+---@return csock.OSError|nil err
+function safe_csock.getservbyname(name, protocol) end
+
+--- The name of the service of a port.
+---@param port integer
+---@param protocol? string
+---@return string|nil name
+---@return csock.OSError|nil err
+function safe_csock.getservbyport(port, protocol) end
+
+--- The name of an interface.
+---@param index integer
+---@return string|nil name
+---@return csock.OSError|nil err
+function safe_csock.if_indextoname(index) end
+
+--- The interfaces of this machine: {index, name} of each.
+---@return {[1]: integer, [2]: string}[]|nil interfaces
+---@return csock.OSError|nil err
+function safe_csock.if_nameindex() end
+
+--- The index of an interface.
+---@param name string
+---@return integer|nil index
+---@return csock.OSError|nil err
+function safe_csock.if_nametoindex(name) end
+
+--- The four bytes of an IPv4 address in any of its spellings.
+---@param text string
+---@return string|nil packed
+---@return csock.OSError|nil err
+function safe_csock.inet_aton(text) end
+
+--- An IPv4 address of its four bytes.
+---@param packed csock.data
+---@return string|nil text
+---@return csock.OSError|nil err
+function safe_csock.inet_ntoa(packed) end
+
+--- An address of its bytes: 4 for AF_INET, 16 for AF_INET6.
+---@param family integer
+---@param packed csock.data
+---@return string|nil text
+---@return csock.OSError|nil err
+function safe_csock.inet_ntop(family, packed) end
+
+--- The bytes of an address: 4 for AF_INET, 16 for AF_INET6.
+---@param family integer
+---@param text string
+---@return string|nil packed
+---@return csock.OSError|nil err
+function safe_csock.inet_pton(family, text) end
+
+--- Receives data and up to `maxfds` descriptors, close-on-exec.
+---@param sock csock.socket
+---@param bufsize integer
+---@param maxfds integer
+---@param flags? integer
+---@return string|nil data
+---@return integer[]|csock.OSError fds
+---@return integer|nil msg_flags
+---@return csock.address|string|nil address
+function safe_csock.recv_fds(sock, bufsize, maxfds, flags) end
+
+--- Sends data and open descriptors over a Unix socket.
+---@param sock csock.socket
+---@param buffers csock.data[]
+---@param fds integer[]
+---@param flags? integer
+---@param address? csock.Address
+---@return integer|nil nbytes
+---@return csock.OSError|nil err
+function safe_csock.send_fds(sock, buffers, fds, flags, address) end
+
+--- Sets the name of this host.
+---@param name string
+---@return true|nil
+---@return csock.OSError|nil err
+function safe_csock.sethostname(name) end
+
+--- Two connected sockets: family AF_UNIX, type SOCK_STREAM.
+---@param family? integer
+---@param type? integer
+---@param proto? integer
+---@return csock.safe.socket|nil a
+---@return csock.safe.socket|csock.OSError b
+function safe_csock.socketpair(family, type, proto) end
 
 --- The constants of C's headers; one may be absent.
 ---@class csock.constants
@@ -1494,6 +2365,42 @@ function ThreadingMixIn:server_close() end
 ---@field NETLINK_SOCK_DIAG integer
 ---@field NETLINK_USERSOCK integer
 ---@field NETLINK_XFRM integer
+---@field NLM_F_ACK integer
+---@field NLM_F_APPEND integer
+---@field NLM_F_ATOMIC integer
+---@field NLM_F_CREATE integer
+---@field NLM_F_DUMP integer
+---@field NLM_F_DUMP_INTR integer
+---@field NLM_F_ECHO integer
+---@field NLM_F_EXCL integer
+---@field NLM_F_MATCH integer
+---@field NLM_F_MULTI integer
+---@field NLM_F_REPLACE integer
+---@field NLM_F_REQUEST integer
+---@field NLM_F_ROOT integer
+---@field NLMSG_DONE integer
+---@field NLMSG_ERROR integer
+---@field NLMSG_MIN_TYPE integer
+---@field NLMSG_NOOP integer
+---@field NLMSG_OVERRUN integer
+---@field RTM_DELADDR integer
+---@field RTM_DELLINK integer
+---@field RTM_DELNEIGH integer
+---@field RTM_DELROUTE integer
+---@field RTM_GETADDR integer
+---@field RTM_GETLINK integer
+---@field RTM_GETNEIGH integer
+---@field RTM_GETROUTE integer
+---@field RTM_NEWADDR integer
+---@field RTM_NEWLINK integer
+---@field RTM_NEWNEIGH integer
+---@field RTM_NEWROUTE integer
+---@field RTMGRP_IPV4_IFADDR integer
+---@field RTMGRP_IPV4_ROUTE integer
+---@field RTMGRP_IPV6_IFADDR integer
+---@field RTMGRP_IPV6_ROUTE integer
+---@field RTMGRP_LINK integer
+---@field RTMGRP_NEIGH integer
 ---@field PACKET_ADD_MEMBERSHIP integer
 ---@field PACKET_AUXDATA integer
 ---@field PACKET_BROADCAST integer
