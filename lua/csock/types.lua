@@ -134,6 +134,7 @@ function buffer:view(i, j) end
 ---@field nodelay boolean TCP_NODELAY: send small segments at once.
 ---@field oobinline boolean SO_OOBINLINE: urgent data among the rest.
 ---@field passcred boolean SO_PASSCRED: messages tell who sent them.
+---@field peercred? {pid: integer, uid: integer, gid: integer} SO_PEERCRED: the process at the other end of AF_UNIX; read-only.
 ---@field priority integer SO_PRIORITY: of packets, for queues.
 ---@field quickack boolean TCP_QUICKACK: acknowledge at once.
 ---@field rcvbuf integer SO_RCVBUF: bytes to hold for receiving.
@@ -1256,6 +1257,10 @@ function DatagramRequestHandler:setup() end
 --- Sends what was written, as one datagram.
 function DatagramRequestHandler:finish() end
 
+--- Requests taken, being processed, ended well and by an error; bytes received
+--- and sent; when the server was made (os.time).
+---@alias csock.socketserver.Stats {accepted: integer, active: integer, finished: integer, failed: integer, bytes_in: integer, bytes_out: integer, since: integer}
+
 --- What all servers have: BaseServer(address, RequestHandlerClass).
 ---@class csock.socketserver.BaseServer : csock.class.object
 ---@overload fun(server_address: csock.Address, RequestHandlerClass: csock.socketserver.Handler): csock.socketserver.BaseServer
@@ -1264,6 +1269,10 @@ function DatagramRequestHandler:finish() end
 ---@field timeout? number Seconds for handle_request; nil is for ever.
 ---@field handle_signals boolean Whether SIGINT and SIGTERM end serve_forever.
 ---@field drain_timeout? number Seconds that running requests are given at the end.
+---@field request_timeout? number Seconds that a handler may take.
+---@field max_connections? integer Requests at once; above it clients wait.
+---@field slow_callback? number Seconds without a wait that are reported.
+---@field stats csock.socketserver.Stats What it has done so far.
 local BaseServer = {}
 
 --- Hook: accepting has failed.
@@ -1361,10 +1370,12 @@ function TCPServer:server_bind() end
 --- Connections over AF_UNIX.
 ---@class csock.socketserver.UnixStreamServer : csock.socketserver.TCPServer
 ---@overload fun(server_address: string, RequestHandlerClass: csock.socketserver.Handler, bind_and_activate?: boolean): csock.socketserver.UnixStreamServer
+---@field mode? string|integer Permissions of its path: octal digits or bits.
 
 --- Datagrams over AF_UNIX.
 ---@class csock.socketserver.UnixDatagramServer : csock.socketserver.UDPServer
 ---@overload fun(server_address: string, RequestHandlerClass: csock.socketserver.Handler, bind_and_activate?: boolean): csock.socketserver.UnixDatagramServer
+---@field mode? string|integer Permissions of its path: octal digits or bits.
 
 --- Each request in a process of its own; comes before a server among the bases.
 ---@class csock.socketserver.ForkingMixIn : csock.class.object
@@ -1888,6 +1899,16 @@ function safe_csock.inet_pton(family, text) end
 ---@return integer|nil msg_flags
 ---@return csock.address|string|nil address
 function safe_csock.recv_fds(sock, bufsize, maxfds, flags) end
+
+--- Those objects in three lists that can be read, written, have urgent data.
+---@param r? any[]
+---@param w? any[]
+---@param x? any[]
+---@param timeout? number
+---@return any[]|nil readable
+---@return any[]|csock.OSError writable
+---@return any[]|nil exceptional
+function safe_csock.select(r, w, x, timeout) end
 
 --- Sends data and open descriptors over a Unix socket.
 ---@param sock csock.socket
