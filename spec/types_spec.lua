@@ -8,6 +8,7 @@ local core = require "csock.core"
 local csock = require "csock"
 local helper = require "spec.helper"
 local loop = require "csock.loop"
+local safe = require "csock.safe"
 local socketserver = require "csock.socketserver"
 
 local path = "lua/csock/types.lua"
@@ -121,13 +122,13 @@ end
 
 local file = read(io.lines(path))
 
--- The member of a class, or of one of its parents'.
-local function find(cls, name)
-  local member = cls.members[name]
+-- The member of a class, or of one of its parents'; so its operator.
+local function find(cls, name, what)
+  local member = cls[what or "members"][name]
   for _, parent in ipairs(cls.parents) do
     if member then break end
     parent = file.classes[parent]
-    member = parent and find(parent, name)
+    member = parent and find(parent, name, what)
   end
   return member
 end
@@ -140,7 +141,8 @@ end
 -- What is there ---------------------------------------------------------------
 
 local modules = {
-  csock = csock, ["csock.loop"] = loop, ["csock.class"] = class,
+  csock = csock, ["csock.safe"] = safe, ["csock.loop"] = loop,
+  ["csock.class"] = class,
   ["csock.coroutine"] = csock.coroutine, ["csock.socketserver"] = socketserver,
 }
 
@@ -152,7 +154,7 @@ end
 local classes, type_of = {}, {}
 for name, module in pairs(modules) do
   for key, value in pairs(module) do
-    local member = file.classes[name].members[key]
+    local member = find(file.classes[name], key)
     if is_class(value) and member and member.type then
       classes[member.type], type_of[value] = value, member.type
     end
@@ -181,6 +183,8 @@ local function samples()
   made["csock.poll"] = csock.poll()
   made["csock.socket"] = stream
   made["csock.file"] = keep(stream:makefile "rw")
+  made["csock.safe.socket"] = keep(safe.socket())
+  made["csock.safe.file"] = keep(made["csock.safe.socket"]:makefile "rw")
   made["csock.address"] = sock:getsockname()
   made["csock.buffer"] = csock.buffer "bytes"
   local err = csock.error(csock.EPERM, "refused", "bind", "/path")
@@ -336,7 +340,7 @@ describe("the types that editors are told of", function()
     it("are those of the module " .. name, function()
       local values = {}
       for key, value in pairs(module) do
-        if not (module == csock and core.constants[key]) and
+        if not core.constants[key] and
           not (module == csock.coroutine and coroutine[key]) then
           values[key] = value
         end
@@ -395,7 +399,7 @@ describe("the types that editors are told of", function()
       local meta = instance and debug.getmetatable(instance)
       for _, operator in ipairs {"__call", "__len"} do
         if meta and (meta[operator] ~= nil) ~=
-          (declared.operators[operator] == true) then
+          (find(declared, operator, "operators") == true) then
           table.insert(wrong, name .. " " .. operator)
         end
         compared = compared + (meta and 1 or 0)

@@ -507,6 +507,7 @@ function file:writelines(lines) end
 ---@field class csock.class The module csock.class.
 ---@field coroutine csock.coroutine The module csock.coroutine.
 ---@field loop csock.loop The module csock.loop.
+---@field safe csock.safe The module csock.safe.
 ---@field socketserver csock.socketserver The module csock.socketserver.
 ---@field has_ipv6 boolean Whether the system's headers know IPv6.
 ---@field Exception csock.Exception Base of all that csock raises.
@@ -1253,6 +1254,375 @@ function ThreadingMixIn:server_close() end
 ---@overload fun(server_address: string, RequestHandlerClass: csock.socketserver.Handler, bind_and_activate?: boolean): csock.socketserver.ThreadingUnixDatagramServer
 
 -- Written by `make types` from here on ----------------------------------------
+
+--- As csock.socket, but returns nil and an error.
+---@class csock.safe.socket : csock.socket
+---@overload fun(family?: integer, type?: integer, proto?: integer, fileno?: integer): csock.safe.socket?, csock.OSError?
+local safe_socket = {}
+
+--- Waits for a connection.
+---@return csock.safe.socket|nil conn
+---@return csock.address|string|nil|csock.OSError address
+function safe_socket:accept() end
+
+--- Gives it an address.
+---@param address csock.Address
+---@return true|nil
+---@return csock.OSError|nil err
+function safe_socket:bind(address) end
+
+--- Closes it; whoever waits for it gets EBADF.
+---@return true|nil
+---@return csock.OSError|nil err
+function safe_socket:close() end
+
+--- Connects it to an address; waits as long as its timeout says.
+---@param address csock.Address
+---@return true|nil
+---@return csock.OSError|nil err
+function safe_socket:connect(address) end
+
+--- As connect, but returns the errno that connect would raise, 0 for none.
+---@param address csock.Address
+---@return integer|nil errno
+---@return csock.gaierror|nil err
+function safe_socket:connect_ex(address) end
+
+--- Whether programs that are executed get the descriptor.
+---@return boolean|nil inheritable
+---@return csock.OSError|nil err
+function safe_socket:get_inheritable() end
+
+--- The address of the peer.
+---@return csock.address|string|nil address
+---@return csock.OSError|nil err
+function safe_socket:getpeername() end
+
+--- Its own address.
+---@return csock.address|string|nil address
+---@return csock.OSError|nil err
+function safe_socket:getsockname() end
+
+--- An option's value: an integer, or with a length that many bytes.
+---@param level integer
+---@param option integer
+---@param length? integer
+---@return integer|string|nil value
+---@return csock.OSError|nil err
+function safe_socket:getsockopt(level, option, length) end
+
+--- Lets it take connections, `backlog` of them (SOMAXCONN) in the queue.
+---@param backlog? integer
+---@return true|nil
+---@return csock.OSError|nil err
+function safe_socket:listen(backlog) end
+
+--- A file over it, which keeps it open: mode of r, w and b; buffering in bytes.
+---@param mode? string
+---@param buffering? integer
+---@return csock.safe.file|nil file
+---@return csock.OSError|nil err
+function safe_socket:makefile(mode, buffering) end
+
+--- Up to `bufsize` bytes; "" is the end of a stream.
+---@param bufsize integer
+---@param flags? integer
+---@return string|nil data
+---@return csock.OSError|nil err
+function safe_socket:recv(bufsize, flags) end
+
+--- Receives into a buffer, `nbytes` at most (0: all of it).
+---@param buffer csock.buffer
+---@param nbytes? integer
+---@param flags? integer
+---@return integer|nil nbytes
+---@return csock.OSError|nil err
+function safe_socket:recv_into(buffer, nbytes, flags) end
+
+--- Up to `bufsize` bytes, and who sent them.
+---@param bufsize integer
+---@param flags? integer
+---@return string|nil data
+---@return csock.address|string|nil|csock.OSError address
+function safe_socket:recvfrom(bufsize, flags) end
+
+--- Receives into a buffer, and tells who sent it.
+---@param buffer csock.buffer
+---@param nbytes? integer
+---@param flags? integer
+---@return integer|nil nbytes
+---@return csock.address|string|nil|csock.OSError address
+function safe_socket:recvfrom_into(buffer, nbytes, flags) end
+
+--- A message, with room for `ancbufsize` bytes of ancillary data.
+---@param bufsize integer
+---@param ancbufsize? integer
+---@param flags? integer
+---@return string|nil data
+---@return csock.ancillary|csock.OSError ancdata
+---@return integer|nil msg_flags
+---@return csock.address|string|nil address
+function safe_socket:recvmsg(bufsize, ancbufsize, flags) end
+
+--- A message into several buffers, filled one after the other.
+---@param buffers csock.buffer[]
+---@param ancbufsize? integer
+---@param flags? integer
+---@return integer|nil nbytes
+---@return csock.ancillary|csock.OSError ancdata
+---@return integer|nil msg_flags
+---@return csock.address|string|nil address
+function safe_socket:recvmsg_into(buffers, ancbufsize, flags) end
+
+--- Sends what the system takes at once.
+---@param data csock.data
+---@param flags? integer
+---@return integer|nil nbytes
+---@return csock.OSError|nil err
+function safe_socket:send(data, flags) end
+
+--- Sends all; the timeout is for the whole.
+---@param data csock.data
+---@param flags? integer
+---@return true|nil
+---@return csock.OSError|nil err
+function safe_socket:sendall(data, flags) end
+
+--- Sends a file from `offset` (0) to its end, or `count` bytes of it.
+---@param file file*|{read: function}
+---@param offset? integer
+---@param count? integer
+---@return integer|nil nbytes
+---@return csock.OSError|nil err
+function safe_socket:sendfile(file, offset, count) end
+
+--- Sends several pieces as one message, with ancillary data.
+---@param buffers csock.data[]
+---@param ancdata? csock.ancillary
+---@param flags? integer
+---@param address? csock.Address
+---@return integer|nil nbytes
+---@return csock.OSError|nil err
+function safe_socket:sendmsg(buffers, ancdata, flags, address) end
+
+--- Sends to the kernel's cryptography (AF_ALG).
+---@param buffers? csock.data[]
+---@param op integer
+---@param iv? csock.data
+---@param assoclen? integer
+---@param flags? integer
+---@return integer|nil nbytes
+---@return csock.OSError|nil err
+function safe_socket:sendmsg_afalg(buffers, op, iv, assoclen, flags) end
+
+--- Sends to an address: sendto(data, address) or sendto(data, flags, address).
+---@param data csock.data
+---@param flags integer
+---@param address csock.Address
+---@overload fun(self, data: csock.data, address: csock.Address): integer|nil, csock.OSError|nil
+---@return integer|nil nbytes
+---@return csock.OSError|nil err
+function safe_socket:sendto(data, flags, address) end
+
+--- Lets programs that are executed get the descriptor, or not.
+---@param inheritable boolean
+---@return true|nil
+---@return csock.OSError|nil err
+function safe_socket:set_inheritable(inheritable) end
+
+--- Makes operations wait for ever, or not at all.
+---@param flag boolean
+---@return true|nil
+---@return csock.OSError|nil err
+function safe_socket:setblocking(flag) end
+
+--- Sets an option; nil as value takes the length that the option wants.
+---@param level integer
+---@param option integer
+---@param value integer|boolean|csock.data|nil
+---@param length? integer
+---@return true|nil
+---@return csock.OSError|nil err
+function safe_socket:setsockopt(level, option, value, length) end
+
+--- Sets how many seconds an operation may wait; nil is for ever.
+---@param seconds? number
+---@return true|nil
+---@return csock.OSError|nil err
+function safe_socket:settimeout(seconds) end
+
+--- Ends reading, writing or both: SHUT_RD, SHUT_WR, SHUT_RDWR.
+---@param how integer
+---@return true|nil
+---@return csock.OSError|nil err
+function safe_socket:shutdown(how) end
+
+--- As csock.file, but returns nil and an error.
+---@class csock.safe.file : csock.file
+local safe_file = {}
+
+--- Flushes and closes it.
+---@return true|nil
+---@return csock.OSError|nil err
+function safe_file:close() end
+
+--- Sends what was collected.
+---@return true|nil
+---@return csock.OSError|nil err
+function safe_file:flush() end
+
+--- What the next read begins with; it stays.
+---@return string? data
+---@return csock.OSError|nil err
+function safe_file:peek() end
+
+--- All to the end, a count of bytes, or Lua's formats.
+---@param ... string|integer
+---@return string|number|nil data
+---@return csock.OSError|nil err
+function safe_file:read(...) end
+
+--- What is there, else what one receive call brings.
+---@param size? integer
+---@return string? data
+---@return csock.OSError|nil err
+function safe_file:read1(size) end
+
+--- Reads into a buffer.
+---@param buffer csock.buffer
+---@return integer? nbytes
+---@return csock.OSError|nil err
+function safe_file:readinto(buffer) end
+
+--- A line with its newline, of `limit` bytes at most.
+---@param limit? integer
+---@return string? line
+---@return csock.OSError|nil err
+function safe_file:readline(limit) end
+
+--- A list of lines, to the end or until `hint` bytes.
+---@param hint? integer
+---@return string[]? lines
+---@return csock.OSError|nil err
+function safe_file:readlines(hint) end
+
+--- Collects data for the socket, and tells how many bytes that is.
+---@param ... csock.data|number
+---@return integer? nbytes
+---@return csock.OSError|nil err
+function safe_file:write(...) end
+
+--- Writes each of a list.
+---@param lines (csock.data|number)[]
+---@return true|nil
+---@return csock.OSError|nil err
+function safe_file:writelines(lines) end
+
+--- As csock, but returns nil and an error.
+---@class csock.safe : csock
+---@field socket csock.safe.socket The class of sockets.
+local safe_csock = {}
+
+--- A connected TCP socket, to whichever of the host's addresses answers first.
+---@param address csock.Address
+---@param timeout? number|{timeout?: number|false, source_address?: csock.Address, all_errors?: boolean}
+---@param source_address? csock.Address
+---@param all_errors? boolean
+---@return csock.safe.socket|nil sock
+---@return csock.Exception|nil err
+function safe_csock.create_connection(address, timeout, source_address, all_errors) end
+
+--- A listening TCP socket.
+---@param address csock.Address
+---@param options? {family?: integer, backlog?: integer, reuse_port?: boolean, dualstack_ipv6?: boolean}
+---@return csock.safe.socket|nil sock
+---@return csock.OSError|nil err
+function safe_csock.create_server(address, options) end
+
+--- The addresses of a host and a service: {family, type, proto, name, address}.
+---@param host string|nil|{host?: string, port?: string|integer, family?: integer, type?: integer, proto?: integer, flags?: integer, timeout?: number}
+---@param port? string|integer
+---@param family? integer|table
+---@param type? integer
+---@param proto? integer
+---@param flags? integer
+---@param timeout? number
+---@return {[1]: integer, [2]: integer, [3]: integer, [4]: string, [5]: csock.address}[]|nil infos
+---@return csock.gaierror|nil err
+function safe_csock.getaddrinfo(host, port, family, type, proto, flags, timeout) end
+
+--- The full name of a host, by default of this one.
+---@param name? string
+---@return string|nil name
+---@return csock.TimeoutError|nil err
+function safe_csock.getfqdn(name) end
+
+--- A host by its address: name, aliases, addresses.
+---@param address string
+---@return string|nil name
+---@return string[]|csock.herror aliases
+---@return string[]|nil addresses
+function safe_csock.gethostbyaddr(address) end
+
+--- The first IPv4 address of a host.
+---@param name string
+---@return string|nil address
+---@return csock.gaierror|nil err
+function safe_csock.gethostbyname(name) end
+
+--- A host by its name: name, aliases, IPv4 addresses.
+---@param name string
+---@return string|nil name
+---@return string[]|csock.gaierror aliases
+---@return string[]|nil addresses
+function safe_csock.gethostbyname_ex(name) end
+
+--- The name of this host.
+---@return string|nil name
+---@return csock.OSError|nil err
+function safe_csock.gethostname() end
+
+--- The names of an address: host, service.
+---@param address csock.Address
+---@param flags integer
+---@return string|nil host
+---@return string|csock.gaierror service
+function safe_csock.getnameinfo(address, flags) end
+
+--- Receives data and up to `maxfds` descriptors, close-on-exec.
+---@param sock csock.socket
+---@param bufsize integer
+---@param maxfds integer
+---@param flags? integer
+---@return string|nil data
+---@return integer[]|csock.OSError fds
+---@return integer|nil msg_flags
+---@return csock.address|string|nil address
+function safe_csock.recv_fds(sock, bufsize, maxfds, flags) end
+
+--- Sends data and open descriptors over a Unix socket.
+---@param sock csock.socket
+---@param buffers csock.data[]
+---@param fds integer[]
+---@param flags? integer
+---@param address? csock.Address
+---@return integer|nil nbytes
+---@return csock.OSError|nil err
+function safe_csock.send_fds(sock, buffers, fds, flags, address) end
+
+--- Sets the name of this host.
+---@param name string
+---@return true|nil
+---@return csock.OSError|nil err
+function safe_csock.sethostname(name) end
+
+--- Two connected sockets: family AF_UNIX, type SOCK_STREAM.
+---@param family? integer
+---@param type? integer
+---@param proto? integer
+---@return csock.safe.socket|nil a
+---@return csock.safe.socket|csock.OSError b
+function safe_csock.socketpair(family, type, proto) end
 
 --- The constants of C's headers; one may be absent.
 ---@class csock.constants
