@@ -161,6 +161,26 @@ for name, module in pairs(modules) do
   end
 end
 
+-- An address of each family, which is what "csock.address" may be.
+local function addresses()
+  local list = {}
+  for _, family in ipairs {"INET6", "NETLINK", "PACKET", "VSOCK", "QIPCRTR",
+    "TIPC", "ALG", "CAN", "UNKNOWN"} do
+    local number = csock["AF_" .. family] or family == "UNKNOWN" and 200
+    local bytes = string.pack("=Hc86", number or 0, "")
+    list[#list + 1] = number and core.address.unpack(bytes)
+    for _, proto in pairs(family == "CAN" and number and
+      {csock.CAN_ISOTP, csock.CAN_J1939} or {}) do
+      list[#list + 1] = core.address.unpack(bytes, proto)
+    end
+  end
+  return setmetatable({}, {__index = function(_, name)
+    for _, address in ipairs(list) do
+      if address[name] ~= nil then return address[name] end
+    end
+  end, __len = function() return #list end})
+end
+
 -- Instances, for what only they have: made by a test, closed by it.
 local function samples()
   local made = {opened = {}}
@@ -185,7 +205,7 @@ local function samples()
   made["csock.file"] = keep(stream:makefile "rw")
   made["csock.safe.socket"] = keep(safe.socket())
   made["csock.safe.file"] = keep(made["csock.safe.socket"]:makefile "rw")
-  made["csock.address"] = sock:getsockname()
+  made["csock.address"] = addresses()
   made["csock.buffer"] = csock.buffer "bytes"
   local err = csock.error(csock.EPERM, "refused", "bind", "/path")
   err.where = "x.lua:1:"
@@ -201,8 +221,19 @@ local function samples()
   server.timeout = 1
   made["csock.socketserver.BaseServer"] = server
   made["csock.socketserver.TCPServer"] = server
-  made["csock.socketserver.BaseRequestHandler"] =
-    socketserver.BaseRequestHandler(stream, made["csock.address"], server)
+  for _, kind in ipairs {"Base", "Stream", "Datagram"} do
+    local name = kind .. "RequestHandler"
+    local request = kind == "Datagram" and {"data", sock} or stream
+    local one = socketserver[name](request, sock:getsockname(), server)
+    one:setup()
+    if one.rfile then
+      keep(one.rfile)
+      keep(one.wfile)
+    end
+    made["csock.socketserver." .. name] = one
+  end
+  made["csock.socketserver.StreamRequestHandler"].timeout = 1
+  made["csock.socketserver.ForkingMixIn"] = {active_children = {}}
   return setmetatable(made, {__close = function()
     for _, thing in ipairs(made.opened) do
       if thing.server_close then thing:server_close() else thing:close() end

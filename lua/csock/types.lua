@@ -181,6 +181,11 @@ function socket:connect_ex(address) end
 ---@return integer fd -1 if it was closed
 function socket:detach() end
 
+--- Another socket of its class for the same open file.
+---@return csock.socket sock
+---@raise csock.OSError
+function socket:dup() end
+
 --- Its descriptor, -1 when closed.
 ---@return integer fd
 function socket:fileno() end
@@ -502,6 +507,7 @@ function file:writelines(lines) end
 --- Python's socket module.
 ---@class csock : csock.constants
 ---@field socket csock.socket The class of sockets.
+---@field SocketType csock.socket Python's other name for it.
 ---@field file csock.file The class of what makefile makes.
 ---@field SocketIO csock.file Python's name for it.
 ---@field class csock.class The module csock.class.
@@ -552,6 +558,12 @@ function csock.CMSG_SPACE(length) end
 ---@return csock.buffer buffer
 function csock.buffer(what) end
 
+--- Closes a descriptor.
+---@param fd integer
+---@return true
+---@raise csock.OSError
+function csock.close(fd) end
+
 --- A connected TCP socket, to whichever of the host's addresses answers first.
 ---@param address csock.Address
 ---@param timeout? number|{timeout?: number|false, source_address?: csock.Address, all_errors?: boolean}
@@ -568,6 +580,21 @@ end
 ---@return csock.socket sock
 ---@raise csock.OSError
 function csock.create_server(address, options) end
+
+--- Another descriptor of the same open file, close-on-exec.
+---@param fd integer
+---@return integer fd
+---@raise csock.OSError
+function csock.dup(fd) end
+
+--- A socket with a copy of a descriptor; the system says what is left out.
+---@param fd integer
+---@param family? integer
+---@param type? integer
+---@param proto? integer
+---@return csock.socket sock
+---@raise csock.OSError
+function csock.fromfd(fd, family, type, proto) end
 
 --- The addresses of a host and a service: {family, type, proto, name, address}.
 ---@param host string|nil|{host?: string, port?: string|integer, family?: integer, type?: integer, proto?: integer, flags?: integer, timeout?: number}
@@ -626,9 +653,82 @@ function csock.gethostname() end
 ---@raise csock.gaierror
 function csock.getnameinfo(address, flags) end
 
+--- The number of a protocol, as in IPPROTO_TCP.
+---@param name string
+---@return integer proto
+---@raise csock.OSError
+function csock.getprotobyname(name) end
+
+--- The port of a service, by any protocol or by "tcp", "udp" and the like.
+---@param name string
+---@param protocol? string
+---@return integer port
+---@raise csock.OSError
+function csock.getservbyname(name, protocol) end
+
+--- The name of the service of a port.
+---@param port integer
+---@param protocol? string
+---@return string name
+---@raise csock.OSError
+function csock.getservbyport(port, protocol) end
+
 --- Whether a socket can take connections by IPv4 and by IPv6.
 ---@return boolean dualstack
 function csock.has_dualstack_ipv6() end
+
+--- 32 bits, in the network's order.
+---@param n integer
+---@return integer n
+function csock.htonl(n) end
+
+--- 16 bits, in the network's order.
+---@param n integer
+---@return integer n
+function csock.htons(n) end
+
+--- The name of an interface.
+---@param index integer
+---@return string name
+---@raise csock.OSError
+function csock.if_indextoname(index) end
+
+--- The interfaces of this machine: {index, name} of each.
+---@return {[1]: integer, [2]: string}[] interfaces
+---@raise csock.OSError
+function csock.if_nameindex() end
+
+--- The index of an interface.
+---@param name string
+---@return integer index
+---@raise csock.OSError
+function csock.if_nametoindex(name) end
+
+--- The four bytes of an IPv4 address in any of its spellings.
+---@param text string
+---@return string packed
+---@raise csock.OSError
+function csock.inet_aton(text) end
+
+--- An IPv4 address of its four bytes.
+---@param packed csock.data
+---@return string text
+---@raise csock.OSError
+function csock.inet_ntoa(packed) end
+
+--- An address of its bytes: 4 for AF_INET, 16 for AF_INET6.
+---@param family integer
+---@param packed csock.data
+---@return string text
+---@raise csock.OSError
+function csock.inet_ntop(family, packed) end
+
+--- The bytes of an address: 4 for AF_INET, 16 for AF_INET6.
+---@param family integer
+---@param text string
+---@return string packed
+---@raise csock.OSError
+function csock.inet_pton(family, text) end
 
 --- Whether a value is an instance of a class, or of one of a list.
 ---@param value any
@@ -645,6 +745,16 @@ function csock.issubclass(cls, base) end
 --- An object that watches descriptors, as Python's select.poll().
 ---@return csock.poll poll
 function csock.poll() end
+
+--- 32 bits, from the network's order.
+---@param n integer
+---@return integer n
+function csock.ntohl(n) end
+
+--- 16 bits, from the network's order.
+---@param n integer
+---@return integer n
+function csock.ntohs(n) end
 
 --- Receives data and up to `maxfds` descriptors, close-on-exec.
 ---@param sock csock.socket
@@ -1079,6 +1189,13 @@ function slice:indices(n) end
 ---@field UDPServer csock.socketserver.UDPServer Datagrams, one at a time.
 ---@field UnixStreamServer csock.socketserver.UnixStreamServer The same over AF_UNIX.
 ---@field UnixDatagramServer csock.socketserver.UnixDatagramServer The same over AF_UNIX.
+---@field StreamRequestHandler csock.socketserver.StreamRequestHandler Files over a connection.
+---@field DatagramRequestHandler csock.socketserver.DatagramRequestHandler Files over datagrams.
+---@field ForkingMixIn csock.socketserver.ForkingMixIn Each request in a process.
+---@field ForkingTCPServer csock.socketserver.ForkingTCPServer A process each.
+---@field ForkingUDPServer csock.socketserver.ForkingUDPServer A process each.
+---@field ForkingUnixStreamServer csock.socketserver.ForkingUnixStreamServer A process each.
+---@field ForkingUnixDatagramServer csock.socketserver.ForkingUnixDatagramServer A process each.
 ---@field ThreadingMixIn csock.socketserver.ThreadingMixIn Each request in a task.
 ---@field ThreadingTCPServer csock.socketserver.ThreadingTCPServer A task each.
 ---@field ThreadingUDPServer csock.socketserver.ThreadingUDPServer A task each.
@@ -1104,6 +1221,40 @@ function BaseRequestHandler:handle() end
 
 --- Called last, also when handle has failed.
 function BaseRequestHandler:finish() end
+
+--- Reads and writes a connection as files.
+---@class csock.socketserver.StreamRequestHandler : csock.socketserver.BaseRequestHandler
+---@overload fun(request: csock.socket, client_address: any, server: csock.socketserver.BaseServer): csock.socketserver.StreamRequestHandler
+---@field connection csock.socket The request.
+---@field rfile csock.file To read from the client.
+---@field wfile csock.file To write to it.
+---@field rbufsize integer Bytes that rfile buffers: -1 is 8192.
+---@field wbufsize integer Bytes that wfile buffers: 0 sends each write at once.
+---@field timeout? number Seconds for each wait on the connection.
+---@field disable_nagle_algorithm boolean TCP_NODELAY.
+---@field line_limit integer|false|nil Bytes of the longest line that rfile reads.
+local StreamRequestHandler = {}
+
+--- Makes the files.
+function StreamRequestHandler:setup() end
+
+--- Sends what is left, and closes the files.
+function StreamRequestHandler:finish() end
+
+--- Reads a datagram as a file, and answers with one.
+---@class csock.socketserver.DatagramRequestHandler : csock.socketserver.BaseRequestHandler
+---@overload fun(request: any, client_address: any, server: csock.socketserver.BaseServer): csock.socketserver.DatagramRequestHandler
+---@field packet string The data.
+---@field socket csock.socket What it came through.
+---@field rfile csock.file To read it.
+---@field wfile any To write the answer: write, writelines, tell, getvalue.
+local DatagramRequestHandler = {}
+
+--- Makes the files.
+function DatagramRequestHandler:setup() end
+
+--- Sends what was written, as one datagram.
+function DatagramRequestHandler:finish() end
 
 --- What all servers have: BaseServer(address, RequestHandlerClass).
 ---@class csock.socketserver.BaseServer : csock.class.object
@@ -1215,6 +1366,55 @@ function TCPServer:server_bind() end
 ---@class csock.socketserver.UnixDatagramServer : csock.socketserver.UDPServer
 ---@overload fun(server_address: string, RequestHandlerClass: csock.socketserver.Handler, bind_and_activate?: boolean): csock.socketserver.UnixDatagramServer
 
+--- Each request in a process of its own; comes before a server among the bases.
+---@class csock.socketserver.ForkingMixIn : csock.class.object
+---@field timeout number Seconds for handle_request: 300.
+---@field max_children integer With so many running none is accepted: 40.
+---@field block_on_close boolean False: drain does not wait for children.
+---@field active_children? table The running children, by their numbers.
+local ForkingMixIn = {}
+
+--- Ends the running children.
+function ForkingMixIn:cancel_requests() end
+
+--- Notes which children have ended; with `blocking` waits for all.
+---@param blocking? boolean
+function ForkingMixIn:collect_children(blocking) end
+
+--- Waits for the running children; ends them after `timeout` seconds.
+---@param timeout? number
+function ForkingMixIn:drain(timeout) end
+
+--- Collects the children.
+function ForkingMixIn:handle_timeout() end
+
+--- Forks a child for a request.
+---@param request any
+---@param client_address any
+function ForkingMixIn:process_request(request, client_address) end
+
+--- Closes the listening socket, and drains.
+function ForkingMixIn:server_close() end
+
+--- Hook: called between requests.
+function ForkingMixIn:service_actions() end
+
+--- Ends the connection, whoever else has a copy.
+---@param request any
+function ForkingMixIn:shutdown_request(request) end
+
+---@class csock.socketserver.ForkingTCPServer : csock.socketserver.ForkingMixIn, csock.socketserver.TCPServer
+---@overload fun(server_address: csock.Address, RequestHandlerClass: csock.socketserver.Handler, bind_and_activate?: boolean): csock.socketserver.ForkingTCPServer
+
+---@class csock.socketserver.ForkingUDPServer : csock.socketserver.ForkingMixIn, csock.socketserver.UDPServer
+---@overload fun(server_address: csock.Address, RequestHandlerClass: csock.socketserver.Handler, bind_and_activate?: boolean): csock.socketserver.ForkingUDPServer
+
+---@class csock.socketserver.ForkingUnixStreamServer : csock.socketserver.ForkingMixIn, csock.socketserver.UnixStreamServer
+---@overload fun(server_address: string, RequestHandlerClass: csock.socketserver.Handler, bind_and_activate?: boolean): csock.socketserver.ForkingUnixStreamServer
+
+---@class csock.socketserver.ForkingUnixDatagramServer : csock.socketserver.ForkingMixIn, csock.socketserver.UnixDatagramServer
+---@overload fun(server_address: string, RequestHandlerClass: csock.socketserver.Handler, bind_and_activate?: boolean): csock.socketserver.ForkingUnixDatagramServer
+
 --- Each request in a task of its own; comes before a server among the bases.
 ---@class csock.socketserver.ThreadingMixIn : csock.class.object
 ---@field daemon_threads boolean True: drain does not wait for requests.
@@ -1287,6 +1487,11 @@ function safe_socket:connect(address) end
 ---@return integer|nil errno
 ---@return csock.gaierror|nil err
 function safe_socket:connect_ex(address) end
+
+--- Another socket of its class for the same open file.
+---@return csock.safe.socket|nil sock
+---@return csock.OSError|nil err
+function safe_socket:dup() end
 
 --- Whether programs that are executed get the descriptor.
 ---@return boolean|nil inheritable
@@ -1523,6 +1728,12 @@ function safe_file:writelines(lines) end
 ---@field socket csock.safe.socket The class of sockets.
 local safe_csock = {}
 
+--- Closes a descriptor.
+---@param fd integer
+---@return true|nil
+---@return csock.OSError|nil err
+function safe_csock.close(fd) end
+
 --- A connected TCP socket, to whichever of the host's addresses answers first.
 ---@param address csock.Address
 ---@param timeout? number|{timeout?: number|false, source_address?: csock.Address, all_errors?: boolean}
@@ -1538,6 +1749,21 @@ function safe_csock.create_connection(address, timeout, source_address, all_erro
 ---@return csock.safe.socket|nil sock
 ---@return csock.OSError|nil err
 function safe_csock.create_server(address, options) end
+
+--- Another descriptor of the same open file, close-on-exec.
+---@param fd integer
+---@return integer|nil fd
+---@return csock.OSError|nil err
+function safe_csock.dup(fd) end
+
+--- A socket with a copy of a descriptor; the system says what is left out.
+---@param fd integer
+---@param family? integer
+---@param type? integer
+---@param proto? integer
+---@return csock.safe.socket|nil sock
+---@return csock.OSError|nil err
+function safe_csock.fromfd(fd, family, type, proto) end
 
 --- The addresses of a host and a service: {family, type, proto, name, address}.
 ---@param host string|nil|{host?: string, port?: string|integer, family?: integer, type?: integer, proto?: integer, flags?: integer, timeout?: number}
@@ -1588,6 +1814,69 @@ function safe_csock.gethostname() end
 ---@return string|nil host
 ---@return string|csock.gaierror service
 function safe_csock.getnameinfo(address, flags) end
+
+--- The number of a protocol, as in IPPROTO_TCP.
+---@param name string
+---@return integer|nil proto
+---@return csock.OSError|nil err
+function safe_csock.getprotobyname(name) end
+
+--- The port of a service, by any protocol or by "tcp", "udp" and the like.
+---@param name string
+---@param protocol? string
+---@return integer|nil port
+---@return csock.OSError|nil err
+function safe_csock.getservbyname(name, protocol) end
+
+--- The name of the service of a port.
+---@param port integer
+---@param protocol? string
+---@return string|nil name
+---@return csock.OSError|nil err
+function safe_csock.getservbyport(port, protocol) end
+
+--- The name of an interface.
+---@param index integer
+---@return string|nil name
+---@return csock.OSError|nil err
+function safe_csock.if_indextoname(index) end
+
+--- The interfaces of this machine: {index, name} of each.
+---@return {[1]: integer, [2]: string}[]|nil interfaces
+---@return csock.OSError|nil err
+function safe_csock.if_nameindex() end
+
+--- The index of an interface.
+---@param name string
+---@return integer|nil index
+---@return csock.OSError|nil err
+function safe_csock.if_nametoindex(name) end
+
+--- The four bytes of an IPv4 address in any of its spellings.
+---@param text string
+---@return string|nil packed
+---@return csock.OSError|nil err
+function safe_csock.inet_aton(text) end
+
+--- An IPv4 address of its four bytes.
+---@param packed csock.data
+---@return string|nil text
+---@return csock.OSError|nil err
+function safe_csock.inet_ntoa(packed) end
+
+--- An address of its bytes: 4 for AF_INET, 16 for AF_INET6.
+---@param family integer
+---@param packed csock.data
+---@return string|nil text
+---@return csock.OSError|nil err
+function safe_csock.inet_ntop(family, packed) end
+
+--- The bytes of an address: 4 for AF_INET, 16 for AF_INET6.
+---@param family integer
+---@param text string
+---@return string|nil packed
+---@return csock.OSError|nil err
+function safe_csock.inet_pton(family, text) end
 
 --- Receives data and up to `maxfds` descriptors, close-on-exec.
 ---@param sock csock.socket
