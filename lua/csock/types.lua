@@ -1889,6 +1889,16 @@ function safe_csock.inet_pton(family, text) end
 ---@return csock.address|string|nil address
 function safe_csock.recv_fds(sock, bufsize, maxfds, flags) end
 
+--- Those objects in three lists that can be read, written, have urgent data.
+---@param r? any[]
+---@param w? any[]
+---@param x? any[]
+---@param timeout? number
+---@return any[]|nil readable
+---@return any[]|csock.OSError writable
+---@return any[]|nil exceptional
+function safe_csock.select(r, w, x, timeout) end
+
 --- Sends data and open descriptors over a Unix socket.
 ---@param sock csock.socket
 ---@param buffers csock.data[]
