@@ -224,6 +224,38 @@ describe("a preforked server", function()
     end)
   end)
 
+  it("wakes one worker for a connection, where the poller can do that",
+    function()
+      -- how often a process has gone to sleep
+      local function sleeps(pid)
+        local file <close> = assert(io.open("/proc/" .. pid .. "/status"))
+        local n = file:read "a":match "\nvoluntary_ctxt_switches:%s*(%d+)"
+        return tonumber(n)
+      end
+      local Server = two(PreforkTCPServer, {
+        own_listeners = false, workers = 3,
+      })
+      local proc = os.execute "test -r /proc/self/status"
+      serving(Server(anywhere, Pid), function(server)
+        if loop.poller() ~= "epoll" or not proc then
+          return
+        end
+        for worker in pairs(server._workers) do
+          while not worker.ready do loop.sleep(0.001) end
+        end
+        loop.sleep(0.05)
+        local before, laziest = {}, math.huge
+        for worker in pairs(server._workers) do
+          before[worker.child:pid()] = sleeps(worker.child:pid())
+        end
+        for _ = 1, 60 do ask(server, "x") end
+        for pid, n in pairs(before) do
+          laziest = math.min(laziest, sleeps(pid) - n)
+        end
+        assert.is_true(laziest < 30, laziest)
+      end)
+    end)
+
   it("serves AF_UNIX", function()
     local Server = two(socketserver.PreforkUnixStreamServer, {})
     serving(Server(address_for(Server), Worker), function(server)
