@@ -518,6 +518,38 @@ describe("the end of a forking server", function()
   end)
 end)
 
+describe("shutdown", function()
+  it("in a handler ends serve_forever of the parent", function()
+    local server <close> = ForkingTCPServer(anywhere, answering(function(self)
+      self.server:shutdown()
+      return "down"
+    end))
+    for _ = 1, 2 do
+      loop.run(function()
+        local task = loop.spawn(server.serve_forever, server)
+        loop.sleep(0)
+        assert.are.equal("down", ask(server, "x"))
+        task:join()
+      end)
+    end
+  end)
+
+  it("has no effect on a server that has stopped meanwhile", function()
+    local server <close> = ForkingTCPServer(anywhere, {handle = function(self)
+      Patient.handle(self)
+      self.server:shutdown()
+      self.request:sendall "!"
+    end})
+    server.block_on_close = false
+    local client
+    serving(server, function() client = begun(server) end)
+    client:sendall "x"
+    assert.are.equal("X!", read_all(client))
+    client:close()
+    server:collect_children(true)
+  end)
+end)
+
 describe("SIGTERM to a forking server", function()
   local text = [[
     local server = socketserver.ForkingTCPServer({"127.0.0.1", 0}, {

@@ -7,6 +7,7 @@ local class = require "csock.class"
 local core = require "csock.core"
 local errors = require "csock.errors"
 local loop = require "csock.loop"
+local misuse = require "csock.misuse"
 local process = require "csock.process"
 local socket = require "csock.socket".socket
 local BaseServer = require "csock.server".BaseServer
@@ -55,7 +56,8 @@ local function child(self, request, client_address)
   if self._serving and self.handle_signals then
     process.ignore(process.SIGINT)
   end
-  self.active_children, self._children = nil, nil
+  self.active_children, self._children, self._resting = nil, nil, nil
+  self._is_child = true
   self._serving, self._accepting = false, false
   if self.socket.type ~= constants.SOCK_DGRAM then self.socket:close() end
   return loop.run(answer, self, request, client_address)
@@ -64,6 +66,43 @@ end
 --
 -- In the parent
 --
+
+-- The task that hears what children say: shutdown().
+local function listen(self, ours)
+  while ours:recv(1) ~= "" do self:shutdown() end
+end
+
+local Voice = {__close = function(self)
+  self.task:cancel()
+  self.ours:close()
+  self.theirs:close()
+  self.server._voice = nil
+end}
+
+local function serve(self, poll_interval)
+  local ours, theirs = core.socketpair()
+  local _voice <close> = setmetatable({
+    server = self, ours = ours, theirs = theirs,
+    task = loop.spawn(listen, self, ours),
+  }, Voice)
+  self._voice = theirs
+  class.super(ForkingMixIn, self):serve_forever(poll_interval)
+end
+
+--- serve_forever([poll_interval]): serve until shutdown(), in a child too, or a
+-- signal.
+function ForkingMixIn:serve_forever(poll_interval)
+  if self._serving then misuse "the server serves already" end
+  if loop.current() then return serve(self, poll_interval) end
+  loop.run(serve, self, poll_interval)
+end
+
+--- shutdown(): stop serve_forever; in a child, that of the parent.
+function ForkingMixIn:shutdown()
+  local voice = self._is_child and self._voice
+  if voice then pcall(voice.send, voice, "s") end -- it may have stopped
+  class.super(ForkingMixIn, self):shutdown()
+end
 
 local function forget(self, pid)
   if not self.active_children[pid] then return end
