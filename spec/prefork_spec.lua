@@ -476,14 +476,15 @@ end)
 describe("SIGHUP to a preforked server", function()
   it("replaces all workers, and loses no request", function()
     local program = start "serve()"
-    local first, failed, done, old = {}, 0, 0, nil
+    local first, failed, done, old = {}, 0, 0, {}
     loop.run(function()
-      for _ = 1, 10 do first[pid_of(program)] = true end
-      old = connect(program)
-      old:sendall "wait"
-      assert.are.equal("begun", old:recv(5))
+      for i = 1, helper.slow and 10 or 100 do
+        old[i] = connect(program)
+        old[i]:sendall "wait"
+        assert.are.equal("begun", old[i]:recv(5))
+      end
       local tasks, going = {}, true
-      for i = 1, 10 do
+      for i = 1, 20 do
         tasks[i] = loop.spawn(function()
           while going do
             local ok, answer = pcall(ask, program, "word")
@@ -496,27 +497,54 @@ describe("SIGHUP to a preforked server", function()
         end)
       end
       for round = 1, 3 do
-        local before = pid_of(program)
+        for _ = 1, 10 do first[pid_of(program)] = true end
         program:kill "HUP"
         while first[pid_of(program)] do loop.sleep(0.001) end
-        first[before] = true
-        while done < round * (helper.slow and 20 or 100) do
+        while done < round * (helper.slow and 20 or 200) do
           loop.sleep(0.001)
         end
       end
       going = false
-      for i = 1, 10 do tasks[i]:join() end
+      for i = 1, 20 do tasks[i]:join() end
     end)
     assert.are.equal(0, failed)
-    old:sendall "at last"
-    local last = read_all(old):match "^at last (%d+)$"
-    assert.is_true(first[last])
-    old:close()
+    local last
+    for i = 1, #old do
+      old[i]:sendall "at last"
+      last = read_all(old[i]):match "^at last (%d+)$"
+      assert.is_truthy(last)
+      old[i]:close()
+    end
     wait_gone(last)
     program:kill "TERM"
     local output, how = ending(program)
     assert.are.equal("stopped \n", output)
     assert.are.equal("exit 0", how)
+  end)
+
+  it("loses no datagram either", function()
+    local Server = two(socketserver.PreforkUDPServer, {})
+    local handler = {handle = function(self)
+      loop.sleep(0.001)
+      self.request[2]:sendto(self.request[1], self.client_address)
+    end}
+    serving(Server(anywhere, handler), function(server)
+      local going, tasks = true, {}
+      for i = 1, 4 do
+        tasks[i] = loop.spawn(function()
+          local client <close> = csock.socket(csock.AF_INET, csock.SOCK_DGRAM)
+          client.timeout = patience
+          client:connect(server.server_address)
+          while going do
+            client:send "x"
+            assert.are.equal("x", client:recv(10))
+          end
+        end)
+      end
+      for _ = 1, 3 do assert.is_true(server:restart_workers()) end
+      going = false
+      for i = 1, 4 do tasks[i]:join() end
+    end)
   end)
 
   it("does so with one socket for all", function()
