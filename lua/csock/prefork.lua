@@ -338,6 +338,13 @@ local function wait(self, timeout)
   return false
 end
 
+-- The first wait: only now, with signals watched, the workers begin.
+local function begin(self, timeout)
+  for id = 1, self._count do self._current[id] = start(self, id) end
+  self._wait = wait
+  return wait(self, timeout)
+end
+
 -- What holds while workers are there; to be closed.  Those that are left, since
 -- the serving was cut short, end when they see that they are alone.
 local Crew = {}
@@ -376,8 +383,7 @@ local function supervise(self, poll_interval)
   if crew.watch then
     crew.task = loop.spawn(watch_hangup, self, crew.watch)
   end
-  for id = 1, count do self._current[id] = start(self, id) end
-  self._wait = wait
+  self._count, self._wait = count, begin
   class.super(PreforkMixIn, self):serve_forever(poll_interval)
 end
 
