@@ -1412,6 +1412,13 @@ function ForkingMixIn:process_request(request, client_address) end
 --- Closes the listening socket, and drains.
 function ForkingMixIn:server_close() end
 
+--- Serves until shutdown(), in a child too, or a signal.
+---@param poll_interval? number
+function ForkingMixIn:serve_forever(poll_interval) end
+
+--- Stops serve_forever; in a child, that of the parent.
+function ForkingMixIn:shutdown() end
+
 --- Hook: called between requests.
 function ForkingMixIn:service_actions() end
 
