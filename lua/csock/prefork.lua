@@ -185,14 +185,14 @@ local function leave_listener(self, deadline)
   self.socket = listener
   listener.timeout = 0 -- a sibling may be faster
   while core.socket.readable(listener, 0) and loop.now() < deadline do
-    self:_handle_request_noblock()
+    self:_take()
   end
 end
 
 -- The same for datagrams, whose socket the requests need to the end.
 local function take_datagrams(self, deadline)
   while core.socket.readable(self.socket, 0) and loop.now() < deadline do
-    loop.timeout(MOMENT, self._handle_request_noblock, self)
+    loop.timeout(MOMENT, self._take, self)
   end
 end
 

@@ -230,7 +230,7 @@ local function serve(self, poll_interval)
     poll_interval = nil -- nothing to wake up for
   end
   while not self._shutdown_request do
-    local ready = wait(self, poll_interval)
+    local ready = self:_wait(poll_interval)
     if self._shutdown_request then break end
     if ready then take(self) end
     local actions = self.service_actions
@@ -255,7 +255,7 @@ end
 local function handle_one(self)
   local timeout = self.socket.timeout or self.timeout
   if self.timeout and timeout > self.timeout then timeout = self.timeout end
-  if wait(self, timeout) then
+  if self:_wait(timeout) then
     take(self)
   else
     self:handle_timeout()
@@ -274,7 +274,7 @@ function BaseServer:handle_request()
 end
 
 -- For mix-ins.
-BaseServer._guard = guard
+BaseServer._guard, BaseServer._wait, BaseServer._take = guard, wait, take
 
 -- This is where the errors of a request end.
 function BaseServer:_failed(request, client_address, failed)
