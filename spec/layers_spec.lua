@@ -10,7 +10,7 @@ local floors = {
   "ground: glue error class constants slow",
   "values: family address buffer cmsg inet option",
   "waiting: loop drive task coroutine inspect host sync",
-  "things: socket descriptor transfer sendfile message file item reader " ..
+  "things: socket descriptor transfer batch sendfile message file item reader " ..
     "writer resolve connect process child select signal unix",
   "door: core",
 }

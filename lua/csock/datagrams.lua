@@ -1,0 +1,139 @@
+--- datagrams: how UDPServer takes them while it serves for ever: several with
+-- one system call, which are then requests one after the other.
+-- Not here: what becomes of a request (server, mixin); handle_request, which
+-- takes one and leaves the rest to the system.
+-- Invariant: what was taken and is not yet a request is kept, whatever leaves
+-- serve_forever, and comes first when the server goes on.
+
+local core = require "csock.core"
+local limits = require "csock.limits"
+local loop = require "csock.loop"
+local misuse = require "csock.misuse"
+
+local recvfrom = core.socket.methods.recvfrom
+local datagrams = {}
+
+local MEMORY = 1 << 20 -- bytes for a batch, or one datagram's if that is more
+
+-- Batches -----------------------------------------------------------------
+
+local function check_size(size)
+  if math.type(size) ~= "integer" or size < 1 or size > 1024 then
+    misuse("bad attribute 'batch_size' (1 to 1024 expected, got %s)",
+      tostring(size))
+  end
+end
+
+-- The batch of this server; nil when datagrams are to be taken one by one,
+-- for somebody has a say in how that is done.
+local function batch_of(self, class)
+  local count, size = self.batch_size, self.max_packet_size
+  if count == 1 or self.get_request ~= class.get_request or
+    self._wait ~= class._wait or self.socket.recvfrom ~= recvfrom then
+    return nil
+  end
+  local batch = self._batch
+  if batch and (batch.count == count and batch.size == size or
+    batch.left() > 0) then
+    return batch
+  end
+  check_size(count)
+  if math.type(size) ~= "integer" or size < 1 or size > 65536 then return end
+  batch = {count = count, size = size,
+    most = math.min(count, math.max(MEMORY // size, 1))}
+  batch.fill, batch.take, batch.left, batch.drop =
+    core.socket.batch(batch.most, size)
+  self._batch = batch
+  return batch
+end
+
+-- How many may be taken now, not to have more requests than there is room for.
+local function room(self, batch)
+  local limit = self.max_connections
+  if not limit then return batch.most end
+  return math.max(math.min(batch.most, limit - self:_active()), 1)
+end
+
+-- Requests ----------------------------------------------------------------
+
+-- Does the server only make the handler, and run it?
+local function is_plain(self, class)
+  local base = class.__bases[1]
+  return self.process_request == base.process_request and
+    self.verify_request == base.verify_request and
+    self.finish_request == base.finish_request and
+    self.shutdown_request == base.shutdown_request and
+    self.close_request == class.close_request and
+    not self.request_timeout
+end
+
+-- After shutdown() what was taken is answered, for drain_timeout at most.
+local function is_over(self, batch)
+  local timeout = self.drain_timeout
+  if not timeout then return false end
+  batch.deadline = batch.deadline or loop.now() + timeout
+  return loop.now() >= batch.deadline
+end
+
+-- Answer what is left, in the order in which it came.  The hooks are looked up
+-- once for all of them.
+local function answer(self, batch, class)
+  local account, sock, take = self._account, self.socket, batch.take
+  local process, run = class._process, is_plain(self, class) and class._run
+  local request, client_address = take(sock)
+  while request do
+    account.accepted = account.accepted + 1
+    self._request, self._client = request, client_address
+    if run then
+      run(self.RequestHandlerClass, request, client_address, self)
+    else
+      process(self, request, client_address)
+    end
+    self._request = false
+    if self._shutdown_request and is_over(self, batch) then batch.drop() end
+    request, client_address = take(sock)
+  end
+end
+
+-- The same, each error for its own request.
+local function answer_all(self, batch, class)
+  batch.deadline = nil
+  repeat
+    local done, failed = self:_guard(answer, batch, class)
+    if not done then
+      local request = self._request
+      self._request = false
+      if not request then error(failed.err, 0) end
+      self:_failed(request, self._client, failed)
+      -- cancelled, not only shut down
+      if self._shutdown_request and core.loop.told() then batch.drop() end
+    end
+  until done
+  self._client = nil
+end
+
+--- turn(self, timeout, class): a turn of serve_forever: wait for datagrams, and
+-- answer them; false when shutdown() was called meanwhile.
+function datagrams.turn(self, timeout, class)
+  local batch = batch_of(self, class)
+  if not batch then return class.__bases[1]._turn(self, timeout) end
+  if self.max_connections then
+    timeout = limits.make_room(self, timeout)
+    if timeout == false then return not self._shutdown_request end
+  end
+  self._accepting = true
+  local ok, ready, err = pcall(batch.fill, self.socket, timeout,
+    room(self, batch))
+  self._accepting = false
+  if not ok then
+    self:accept_error(ready)
+  elseif ready == nil then -- csock.safe's socket
+    self:accept_error(err)
+  elseif ready then
+    answer_all(self, batch, class)
+  else
+    return not self._shutdown_request
+  end
+end
+
+return datagrams
