@@ -59,12 +59,21 @@ end
 -- Does the server only make the handler, and run it?
 local function is_plain(self, class)
   local base = class.__bases[1]
-  return self.process_request == base.process_request and
-    self.verify_request == base.verify_request and
-    self.finish_request == base.finish_request and
+  return self.finish_request == base.finish_request and
     self.shutdown_request == base.shutdown_request and
     self.close_request == class.close_request and
     not self.request_timeout
+end
+
+-- What one request takes, when nothing has to be asked before it.
+local function way_of(self, class)
+  if is_plain(self, class) then
+    local run = class._run
+    return function(_, request, client_address)
+      run(self.RequestHandlerClass, request, client_address, self)
+    end
+  end
+  return class.__bases[1].process_request
 end
 
 -- After shutdown() what was taken is answered, for drain_timeout at most.
@@ -79,16 +88,15 @@ end
 -- once for all of them.
 local function answer(self, batch, class)
   local account, sock, take = self._account, self.socket, batch.take
-  local process, run = class._process, is_plain(self, class) and class._run
+  local base = class.__bases[1]
+  local process = self.process_request == base.process_request and
+    self.verify_request == base.verify_request and way_of(self, class) or
+    class._process
   local request, client_address = take(sock)
   while request do
     account.accepted = account.accepted + 1
     self._request, self._client = request, client_address
-    if run then
-      run(self.RequestHandlerClass, request, client_address, self)
-    else
-      process(self, request, client_address)
-    end
+    process(self, request, client_address)
     self._request = false
     if self._shutdown_request and is_over(self, batch) then batch.drop() end
     request, client_address = take(sock)
@@ -97,19 +105,63 @@ end
 
 -- The same, each error for its own request.
 local function answer_all(self, batch, class)
-  batch.deadline = nil
   repeat
     local done, failed = self:_guard(answer, batch, class)
     if not done then
       local request = self._request
       self._request = false
       if not request then error(failed.err, 0) end
-      self:_failed(request, self._client, failed)
+      self:_failed(request, self._client, failed.err, failed.traceback)
       -- cancelled, not only shut down
       if self._shutdown_request and core.loop.told() then batch.drop() end
     end
   until done
   self._client = nil
+end
+
+-- In tasks: a task answers one after the other until a handler of its waits;
+-- then another one goes on with the rest.
+
+local Threading -- ThreadingMixIn
+
+local function in_tasks(self, class)
+  Threading = Threading or require "csock.mixin".ThreadingMixIn
+  return self.process_request == Threading.process_request and
+    self.process_request_thread == Threading.process_request_thread and
+    self.verify_request == class.__bases[1].verify_request
+end
+
+-- One of those tasks: `mine` is what it answers.
+local function work(self, batch, mine)
+  local account, sock, take = self._account, self.socket, batch.take
+  local process = mine.process
+  mine[1], mine[2] = take(sock)
+  while mine[1] do
+    account.accepted = account.accepted + 1
+    process(self, mine[1], mine[2])
+    mine[1], mine[2] = take(sock)
+  end
+end
+
+local function worker(self, batch, class)
+  local mine = {process = way_of(self, class)}
+  repeat
+    local done, failed = self:_guard(work, batch, mine)
+    if not done then
+      self:_make_room()
+      self:_failed(mine[1], mine[2], failed.err, failed.traceback)
+      done = core.loop.told()
+    end
+  until done
+  self:_make_room()
+end
+
+-- Answer all: when this returns, none is left to be taken.
+local function share_out(self, batch, class)
+  while batch.left() > 0 do
+    self:_adopt(loop.spawn(worker, self, batch, class), batch)
+    loop.sleep(0)
+  end
 end
 
 --- turn(self, timeout, class): a turn of serve_forever: wait for datagrams, and
@@ -130,7 +182,9 @@ function datagrams.turn(self, timeout, class)
   elseif ready == nil then -- csock.safe's socket
     self:accept_error(err)
   elseif ready then
-    answer_all(self, batch, class)
+    batch.deadline = nil
+    local step = in_tasks(self, class) and share_out or answer_all
+    step(self, batch, class)
   else
     return not self._shutdown_request
   end
