@@ -149,6 +149,15 @@ static int parse_items(lua_State *L, int arg, int family, int proto,
   return err == 0 ? 1 : err;
 }
 
+/* Copy the address at 'arg', if it is an object of this family. */
+int cs_copyaddress(lua_State *L, int arg, int family, cs_Address *a) {
+  const struct sockaddr *given = testaddress(L, arg);
+  if (given == NULL || given->sa_family != family) return 0;
+  a->len = (socklen_t)lua_rawlen(L, arg);
+  memcpy(&a->u, given, a->len);
+  return 1;
+}
+
 /* The address at 'arg' for a socket of this family and protocol.  Returns 1
 ** when '*a' is whole; 0, with its host's name pushed, when that has to be
 ** resolved first; -errno when it names what this machine has not got, or (with
@@ -156,16 +165,11 @@ static int parse_items(lua_State *L, int arg, int family, int proto,
 ** argument errors. */
 int cs_checkaddress(lua_State *L, int arg, int family, int proto,
                     cs_Address *a) {
-  const struct sockaddr *given = testaddress(L, arg);
 #if defined(AF_RDS)
   if (family == AF_RDS) family = AF_INET; /* rds(7) */
 #endif
-  if (given != NULL) {
-    if (given->sa_family != family) cs_badaddress(L, arg, "of another family");
-    a->len = (socklen_t)lua_rawlen(L, arg);
-    memcpy(&a->u, given, a->len);
-    return 1;
-  }
+  if (cs_copyaddress(L, arg, family, a)) return 1;
+  if (testaddress(L, arg) != NULL) cs_badaddress(L, arg, "of another family");
   memset(a, 0, sizeof *a);
   switch (family) {
   case AF_UNIX:
@@ -176,12 +180,6 @@ int cs_checkaddress(lua_State *L, int arg, int family, int proto,
   default:
     return parse_items(L, arg, family, proto, a);
   }
-}
-
-/* Is this an address object of a family that has them? */
-int cs_isaddress(lua_State *L, int arg, int family) {
-  const struct sockaddr *given = testaddress(L, arg);
-  return given != NULL && given->sa_family == family;
 }
 
 /*

@@ -479,40 +479,34 @@ static int try_sendto(lua_State *L, cs_Handle *h, int dontwait) {
 
 static const cs_Op op_sendto = {"sendto", CS_WRITE, 4, try_sendto, NULL, 0};
 
-/* Send to an address that names no host: what an attempt said, or
-** CS_UNTRIED. */
-static int send_at_once(lua_State *L, cs_Socket *s, int arg, int flags) {
-  size_t len;
-  const char *data = get_data(L, &len);
-  cs_Address a;
-  int dontwait;
-  if (!cs_mayattempt(L, &s->h, CS_WRITE, cs_patience(s, flags), &dontwait))
-    return CS_UNTRIED;
-  cs_checkaddress(L, arg, s->family, 0, &a);
-  return transmit_to(L, s, data, len, flags | dontwait, &a);
-}
-
 /* sock:sendto(data, [flags,] address) -> how many bytes went.  (sendto(2)) */
 static int sock_sendto(lua_State *L) {
   cs_Socket *s = cs_tosocket(L);
-  int last = lua_gettop(L) < 4 ? 3 : 4, named, flags = 0, n;
+  int last = lua_gettop(L) < 4 ? 3 : 4, flags, named = 0, dontwait;
+  int n = CS_UNTRIED;
+  int64_t patience;
   size_t len;
+  const char *data;
+  cs_Address a;
   luaL_argcheck(L, lua_gettop(L) <= 4, 5, "3 arguments at most");
-  cs_checkdata(L, 2, &len);
-  if (last == 4) flags = cs_checkint(L, 3);
+  data = cs_checkdata(L, 2, &len);
+  flags = last == 4 ? cs_checkint(L, 3) : 0;
+  patience = cs_patience(s, flags);
   lua_settop(L, last);
-  named = cs_isaddress(L, last, s->family)
-              ? 0
-              : cs_resolve(L, last, &s->h, s->family, s->proto, "sendto");
+  if (cs_copyaddress(L, last, s->family, &a)) { /* as those that have come */
+    if (cs_mayattempt(L, &s->h, CS_WRITE, patience, &dontwait)) {
+      n = transmit_to(L, s, data, len, flags | dontwait, &a);
+      if (n >= 0) return n;
+    }
+  } else
+    named = cs_resolve(L, last, &s->h, s->family, s->proto, "sendto");
   if (named < 0) return -named;
-  n = named ? CS_UNTRIED : send_at_once(L, s, last, flags);
-  if (n >= 0) return n;
   if (last == 3) {
     lua_pushinteger(L, 0);
     lua_insert(L, 3);
   }
-  if (named) return cs_drivenamed(L, &s->h, &op_sendto, cs_patience(s, flags));
-  return cs_driveon(L, &s->h, &op_sendto, cs_patience(s, flags), n);
+  if (named) return cs_drivenamed(L, &s->h, &op_sendto, patience);
+  return cs_driveon(L, &s->h, &op_sendto, patience, n);
 }
 
 /*

@@ -5,11 +5,14 @@
 -- Invariant: what was taken and is not yet a request is kept, whatever leaves
 -- serve_forever, and comes first when the server goes on.
 
+local BaseRequestHandler = require "csock.handler".BaseRequestHandler
 local core = require "csock.core"
 local limits = require "csock.limits"
 local loop = require "csock.loop"
 local misuse = require "csock.misuse"
 
+local plain = core.class.plain
+local fill, nothing = BaseRequestHandler.__init, BaseRequestHandler.handle
 local recvfrom = core.socket.methods.recvfrom
 local datagrams = {}
 
@@ -65,15 +68,28 @@ local function is_plain(self, class)
     not self.request_timeout
 end
 
--- What one request takes, when nothing has to be asked before it.
+-- What one request takes, when nothing has to be asked before it.  What is
+-- looked up here holds for all of a batch.
 local function way_of(self, class)
-  if is_plain(self, class) then
-    local run = class._run
+  if not is_plain(self, class) then
+    return class.__bases[1].process_request
+  end
+  local cls, run = self.RequestHandlerClass, class._run
+  local meta, methods = plain(cls, fill)
+  if not meta or methods.finish ~= nothing then
     return function(_, request, client_address)
-      run(self.RequestHandlerClass, request, client_address, self)
+      return run(cls, request, client_address, self)
     end
   end
-  return class.__bases[1].process_request
+  local setup, handle = methods.setup, methods.handle
+  if setup == nothing then setup = nil end
+  return function(_, request, client_address)
+    local handler = setmetatable({
+      request = request, client_address = client_address, server = self,
+    }, meta)
+    if setup then setup(handler) end
+    return handle(handler)
+  end
 end
 
 -- After shutdown() what was taken is answered, for drain_timeout at most.
@@ -84,8 +100,7 @@ local function is_over(self, batch)
   return loop.now() >= batch.deadline
 end
 
--- Answer what is left, in the order in which it came.  The hooks are looked up
--- once for all of them.
+-- Answer what is left, in the order in which it came.
 local function answer(self, batch, class)
   local account, sock, take = self._account, self.socket, batch.take
   local base = class.__bases[1]
@@ -116,7 +131,7 @@ local function answer_all(self, batch, class)
       if self._shutdown_request and core.loop.told() then batch.drop() end
     end
   until done
-  self._client = nil
+  self._client = false
 end
 
 -- In tasks: a task answers one after the other until a handler of its waits;
@@ -126,7 +141,8 @@ local Threading -- ThreadingMixIn
 
 local function in_tasks(self, class)
   Threading = Threading or require "csock.mixin".ThreadingMixIn
-  return self.process_request == Threading.process_request and
+  return not self.slow_callback and -- which looks at each request's task
+    self.process_request == Threading.process_request and
     self.process_request_thread == Threading.process_request_thread and
     self.verify_request == class.__bases[1].verify_request
 end
@@ -135,20 +151,23 @@ end
 local function work(self, batch, mine)
   local account, sock, take = self._account, self.socket, batch.take
   local process = mine.process
-  mine[1], mine[2] = take(sock)
-  while mine[1] do
+  local request, client_address = take(sock)
+  while request do
     account.accepted = account.accepted + 1
-    process(self, mine[1], mine[2])
-    mine[1], mine[2] = take(sock)
+    mine[1], mine[2] = request, client_address
+    process(self, request, client_address)
+    mine[1] = false
+    request, client_address = take(sock)
   end
 end
 
 local function worker(self, batch, class)
-  local mine = {process = way_of(self, class)}
+  local mine = {false, false, process = way_of(self, class)}
   repeat
     local done, failed = self:_guard(work, batch, mine)
     if not done then
       self:_make_room()
+      if not mine[1] then error(failed.err, 0) end
       self:_failed(mine[1], mine[2], failed.err, failed.traceback)
       done = core.loop.told()
     end

@@ -202,6 +202,7 @@ run is reported, nil for never).]],
     self._signalled = false        -- by a signal?
     self._resting = false          -- the task that waits for a request's end
     self._request = false          -- what is being taken or processed
+    self._client = false           -- whose datagram that is
     self._account = stats.new()
   end,
   stats = class.property(stats.snapshot, nil, nil,
