@@ -8,6 +8,8 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <lauxlib.h>
+#include <netinet/in.h>
+#include <netinet/udp.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -24,15 +26,25 @@
 #define HAS_MMSG 0
 #endif
 
+#if !defined(UDP_GRO)
+#define UDP_GRO (-1)
+#endif
+
+/* What came with one receive: a datagram, or, with UDP_GRO, several of one
+** sender, all of them but the last one of the same length. */
 typedef struct Slot {
   struct iovec iov;
   cs_Address from;
-  size_t len; /* of the datagram, as far as it fitted */
+  size_t len;   /* of all that came, as far as it fitted */
+  size_t each;  /* of the datagrams; 0: there is but one */
+  size_t given; /* bytes that were handed out */
+  _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))];
 } Slot;
 
 typedef struct Batch {
   int room;        /* datagrams that fit */
-  size_t size;     /* bytes that each may have */
+  size_t size;     /* bytes that may come with one receive */
+  size_t most;     /* bytes of a datagram that are handed out */
   int next, count; /* those that are here */
   char *memory;    /* room * size bytes, behind the slots */
 #if HAS_MMSG
@@ -54,15 +66,33 @@ static Batch *get_batch(lua_State *L) {
 
 #if HAS_MMSG
 
+/* How long the datagrams are that came as one; 0 when it is one. */
+static size_t find_each(struct msghdr *m) {
+  struct cmsghdr *c;
+  int each;
+  for (c = CMSG_FIRSTHDR(m); c != NULL; c = CMSG_NXTHDR(m, c))
+    if (c->cmsg_level == IPPROTO_UDP && c->cmsg_type == UDP_GRO &&
+        c->cmsg_len >= CMSG_LEN(sizeof each)) {
+      memcpy(&each, CMSG_DATA(c), sizeof each);
+      return each > 0 ? (size_t)each : 0;
+    }
+  return 0;
+}
+
 /* At most 'n' of those that are there: how many, or -errno. */
 static int receive(Batch *b, int fd, int n, int flags) {
-  for (int i = 0; i < n; i++)
-    b->heads[i].msg_hdr.msg_namelen = sizeof b->slots[i].from.u;
+  for (int i = 0; i < n; i++) {
+    struct msghdr *m = &b->heads[i].msg_hdr;
+    m->msg_namelen = sizeof b->slots[i].from.u;
+    m->msg_control = b->slots[i].control;
+    m->msg_controllen = sizeof b->slots[i].control;
+  }
   n = recvmmsg(fd, b->heads, (unsigned)n, flags | MSG_WAITFORONE, NULL);
   if (n < 0) return -errno;
   for (int i = 0; i < n; i++) {
     b->slots[i].len = b->heads[i].msg_len;
     b->slots[i].from.len = b->heads[i].msg_hdr.msg_namelen;
+    b->slots[i].each = find_each(&b->heads[i].msg_hdr);
   }
   return n;
 }
@@ -89,6 +119,7 @@ static int receive(Batch *b, int fd, int n, int flags) {
                    &s->from.len);
     if (len < 0) return count > 0 ? count : -errno;
     s->len = (size_t)len;
+    s->each = 0;
     count++;
     flags |= MSG_DONTWAIT;
   }
@@ -108,7 +139,10 @@ static int try_fill(lua_State *L, cs_Handle *h, int dontwait) {
   int most = (int)lua_tointeger(L, 3), n;
   n = receive(b, h->source.fd, most, dontwait);
   if (n < 0) return n;
-  for (int i = 0; i < n; i++) cs_notereceived(s, (ssize_t)b->slots[i].len, 0);
+  for (int i = 0; i < n; i++) {
+    cs_notereceived(s, (ssize_t)b->slots[i].len, 0);
+    b->slots[i].given = 0;
+  }
   b->next = 0;
   b->count = n;
   h->loop->budget -= n - 1; /* each is an operation */
@@ -152,16 +186,21 @@ static int batch_fill(lua_State *L) {
 static int batch_take(lua_State *L) {
   cs_Socket *s = cs_tosocket(L);
   Batch *b = get_batch(L);
-  const Slot *slot = &b->slots[b->next];
+  Slot *slot = &b->slots[b->next];
+  size_t len;
   if (s->h.source.fd < 0) b->next = b->count; /* nobody can be answered */
   if (b->next == b->count) return 0;
+  len = slot->len - slot->given;
+  if (slot->each > 0 && slot->each < len) len = slot->each;
   lua_createtable(L, 2, 0);
-  lua_pushlstring(L, slot->iov.iov_base, slot->len);
+  lua_pushlstring(L, (char *)slot->iov.iov_base + slot->given,
+                  len < b->most ? len : b->most);
   lua_rawseti(L, -2, 1);
   lua_pushvalue(L, 1);
   lua_rawseti(L, -2, 2);
   cs_pushaddresswith(L, &slot->from, s->proto, lua_upvalueindex(META));
-  b->next++;
+  slot->given += len;
+  if (slot->given == slot->len) b->next++;
   return 2;
 }
 
@@ -184,7 +223,7 @@ static int batch_drop(lua_State *L) {
 ** Making
 */
 
-static Batch *push_batch(lua_State *L, int room, size_t size) {
+static Batch *push_batch(lua_State *L, int room, size_t size, size_t most) {
   size_t n = (size_t)room, slots = n * sizeof(Slot), heads = 0;
   Batch *b;
 #if HAS_MMSG
@@ -194,6 +233,7 @@ static Batch *push_batch(lua_State *L, int room, size_t size) {
   memset(b, 0, sizeof *b + slots);
   b->room = room;
   b->size = size;
+  b->most = most;
   b->memory = (char *)b->slots + slots + heads;
 #if HAS_MMSG
   b->heads = (struct mmsghdr *)(void *)((char *)b->slots + slots);
@@ -206,22 +246,24 @@ static Batch *push_batch(lua_State *L, int room, size_t size) {
   return b;
 }
 
-/* batch(room, size) -> fill, take, left, drop: functions for datagrams of one
-** socket, up to `room` (1 to 1024) at a time, of each the first `size` bytes
-** (1 to 65536). */
+/* batch(room, size, most) -> fill, take, left, drop: functions for datagrams of
+** one socket, up to `room` (1 to 1024) receives at a time, each of the first
+** `size` bytes (1 to 65536); of a datagram the first `most` are kept. */
 static int socket_batch(lua_State *L) {
   int room = cs_checkint(L, 1), size = cs_checkint(L, 2);
+  int most = cs_checkint(L, 3);
   luaL_argcheck(L, room >= 1 && room <= 1024, 1, "out of range");
   luaL_argcheck(L, size >= 1 && size <= 65536, 2, "out of range");
-  lua_settop(L, 2);
-  push_batch(L, room, (size_t)size);
+  luaL_argcheck(L, most >= 1 && most <= size, 3, "out of range");
+  lua_settop(L, 3);
+  push_batch(L, room, (size_t)size, (size_t)most);
   cs_pushaddressmeta(L);
   for (int i = 0; i < 4; i++) {
     static const lua_CFunction made[] = {batch_fill, batch_take, batch_left,
                                          batch_drop};
     lua_pushvalue(L, lua_upvalueindex(1));
-    lua_pushvalue(L, 3);
     lua_pushvalue(L, 4);
+    lua_pushvalue(L, 5);
     lua_pushcclosure(L, made[i], 3);
   }
   return 4;

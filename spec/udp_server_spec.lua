@@ -463,3 +463,73 @@ describe("a batch of ThreadingUDPServer", function()
     assert.are.equal(1, reported)
   end)
 end)
+
+describe("segments of UDP", function()
+  -- Two sockets, and whether the system has both options.
+  local function pair(server)
+    local sender = client_of(server)
+    local ok = csock.UDP_SEGMENT and pcall(function()
+      server.socket.gro = true
+      sender.segment = 100
+    end)
+    if ok then return sender end
+    sender:close()
+    helper.pending "no UDP_GRO and UDP_SEGMENT here"
+  end
+
+  local function lengths(list)
+    local result = {}
+    for i, data in ipairs(list) do result[i] = #data end
+    return result
+  end
+
+  it("go as one and arrive as many", function()
+    local server <close> = UDPServer(anywhere, handler(echo))
+    local client <close> = pair(server)
+    if not client then return end
+    server.socket.gro = false
+    client:send(("x"):rep(250))
+    assert.are.same({100, 100, 50}, lengths(receive(server.socket, 3)))
+    client.segment = 0
+    client:sendmsg({("y"):rep(90)},
+      {{csock.IPPROTO_UDP, csock.UDP_SEGMENT, ("I2"):pack(40)}})
+    assert.are.same({40, 40, 10}, lengths(receive(server.socket, 3)))
+  end)
+
+  it("arrive as one, with their length, where that is wanted", function()
+    local server <close> = UDPServer(anywhere, handler(echo))
+    local client <close> = pair(server)
+    if not client then return end
+    client:send(("x"):rep(250))
+    local data, ancdata = server.socket:recvmsg(65536, csock.CMSG_SPACE(4))
+    assert.are.equal(250, #data)
+    local level, kind, length = table.unpack(ancdata[1])
+    assert.are.same({csock.IPPROTO_UDP, csock.UDP_GRO, 100},
+      {level, kind, (("i"):unpack(length))})
+  end)
+
+  for _, Server in ipairs {UDPServer, ThreadingUDPServer} do
+    it("are requests one by one to " .. Server.__name, function()
+      local sizes = {}
+      local server = Server(anywhere, handler(function(self)
+        sizes[#sizes + 1] = #self.request[1]
+        echo(self)
+      end))
+      server.max_packet_size = 90
+      local sender = pair(server)
+      if not sender then return server:server_close() end
+      loop.run(function()
+        local _server <close> = server
+        local client <close> = sender
+        client:send(("x"):rep(250))
+        client:send ""
+        client:send(("y"):rep(100))
+        local task = loop.spawn(server.serve_forever, server)
+        receive(client, 5)
+        server:shutdown()
+        task:join()
+      end)
+      assert.are.same({90, 90, 50, 0, 90}, sizes)
+    end)
+  end
+end)

@@ -27,6 +27,8 @@ local function check_size(size)
   end
 end
 
+local function index(object, key) return object[key] end
+
 -- The batch of this server; nil when datagrams are to be taken one by one,
 -- for somebody has a say in how that is done.
 local function batch_of(self, class)
@@ -42,10 +44,12 @@ local function batch_of(self, class)
   end
   check_size(count)
   if math.type(size) ~= "integer" or size < 1 or size > 65536 then return end
+  local gro, whole = pcall(index, self.socket, "gro")
+  whole = gro and whole and 65536 or size -- what comes with one receive
   batch = {count = count, size = size,
-    most = math.min(count, math.max(MEMORY // size, 1))}
+    most = math.min(count, math.max(MEMORY // whole, 1))}
   batch.fill, batch.take, batch.left, batch.drop =
-    core.socket.batch(batch.most, size)
+    core.socket.batch(batch.most, whole, size)
   self._batch = batch
   return batch
 end
@@ -178,6 +182,7 @@ end
 -- Answer all: when this returns, none is left to be taken.
 local function share_out(self, batch, class)
   while batch.left() > 0 do
+    if self.max_connections then limits.make_room(self) end
     self:_adopt(loop.spawn(worker, self, batch, class), batch)
     loop.sleep(0)
   end
