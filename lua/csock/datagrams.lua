@@ -72,28 +72,21 @@ local function is_plain(self, class)
     not self.request_timeout
 end
 
--- What one request takes, when nothing has to be asked before it.  What is
--- looked up here holds for all of a batch.
-local function way_of(self, class)
-  if not is_plain(self, class) then
-    return class.__bases[1].process_request
-  end
-  local cls, run = self.RequestHandlerClass, class._run
+-- What the requests of a batch take, looked up once: `process`, or, where a
+-- class that only sets fields makes the handlers, what they are made with.
+-- Items 1 and 2 become the request under way, if there is one, and its client.
+local function job_of(self, class, alone)
+  local base, cls = class.__bases[1], self.RequestHandlerClass
+  local job = {false, false, process = class._process}
+  if not alone then return job end
+  job.process = base.process_request
+  if not is_plain(self, class) then return job end
   local meta, methods = plain(cls, fill)
-  if not meta or methods.finish ~= nothing then
-    return function(_, request, client_address)
-      return run(cls, request, client_address, self)
-    end
+  if meta and methods.finish == nothing then
+    job.meta, job.handle = meta, methods.handle
+    job.setup = methods.setup ~= nothing and methods.setup
   end
-  local setup, handle = methods.setup, methods.handle
-  if setup == nothing then setup = nil end
-  return function(_, request, client_address)
-    local handler = setmetatable({
-      request = request, client_address = client_address, server = self,
-    }, meta)
-    if setup then setup(handler) end
-    return handle(handler)
-  end
+  return job
 end
 
 -- After shutdown() what was taken is answered, for drain_timeout at most.
@@ -105,41 +98,56 @@ local function is_over(self, batch)
 end
 
 -- Answer what is left, in the order in which it came.
-local function answer(self, batch, class)
+local function work(self, batch, job)
   local account, sock, take = self._account, self.socket, batch.take
-  local base = class.__bases[1]
-  local process = self.process_request == base.process_request and
-    self.verify_request == base.verify_request and way_of(self, class) or
-    class._process
+  local process, meta = job.process, job.meta
+  local setup, handle = job.setup, job.handle
   local request, client_address = take(sock)
   while request do
     account.accepted = account.accepted + 1
-    self._request, self._client = request, client_address
-    process(self, request, client_address)
-    self._request = false
+    job[1], job[2] = request, client_address
+    if meta then
+      local handler = setmetatable({
+        request = request, client_address = client_address, server = self,
+      }, meta)
+      if setup then setup(handler) end
+      handle(handler)
+    else
+      process(self, request, client_address)
+    end
+    job[1] = false
     if self._shutdown_request and is_over(self, batch) then batch.drop() end
     request, client_address = take(sock)
   end
 end
 
 -- The same, each error for its own request.
-local function answer_all(self, batch, class)
+local function answer(self, batch, job)
   repeat
-    local done, failed = self:_guard(answer, batch, class)
+    local done, failed = self:_guard(work, batch, job)
     if not done then
-      local request = self._request
-      self._request = false
+      local request = job[1]
+      job[1] = false
       if not request then error(failed.err, 0) end
-      self:_failed(request, self._client, failed.err, failed.traceback)
-      -- cancelled, not only shut down
-      if self._shutdown_request and core.loop.told() then batch.drop() end
+      self:_failed(request, job[2], failed.err, failed.traceback)
+      done = core.loop.told() -- cancelled
+      if done and self._shutdown_request then batch.drop() end
     end
   until done
-  self._client = false
 end
 
--- In tasks: a task answers one after the other until a handler of its waits;
--- then another one goes on with the rest.
+local function answer_here(self, batch, class)
+  local base = class.__bases[1]
+  local alone = self.process_request == base.process_request and
+    self.verify_request == base.verify_request
+  self._request = batch
+  local ok, err = pcall(answer, self, batch, job_of(self, class, alone))
+  self._request = false
+  if not ok then error(err, 0) end
+end
+
+-- In tasks: one answers until a handler of its waits; then another one goes on
+-- with the rest.
 
 local Threading -- ThreadingMixIn
 
@@ -151,39 +159,18 @@ local function in_tasks(self, class)
     self.verify_request == class.__bases[1].verify_request
 end
 
--- One of those tasks: `mine` is what it answers.
-local function work(self, batch, mine)
-  local account, sock, take = self._account, self.socket, batch.take
-  local process = mine.process
-  local request, client_address = take(sock)
-  while request do
-    account.accepted = account.accepted + 1
-    mine[1], mine[2] = request, client_address
-    process(self, request, client_address)
-    mine[1] = false
-    request, client_address = take(sock)
-  end
-end
-
-local function worker(self, batch, class)
-  local mine = {false, false, process = way_of(self, class)}
-  repeat
-    local done, failed = self:_guard(work, batch, mine)
-    if not done then
-      self:_make_room()
-      if not mine[1] then error(failed.err, 0) end
-      self:_failed(mine[1], mine[2], failed.err, failed.traceback)
-      done = core.loop.told()
-    end
-  until done
+local function worker(self, batch, job)
+  local ok, err = pcall(answer, self, batch, job)
   self:_make_room()
+  if not ok then error(err, 0) end
 end
 
--- Answer all: when this returns, none is left to be taken.
-local function share_out(self, batch, class)
+-- When this returns, none is left to be taken.
+local function answer_in_tasks(self, batch, class)
   while batch.left() > 0 do
     if self.max_connections then limits.make_room(self) end
-    self:_adopt(loop.spawn(worker, self, batch, class), batch)
+    self:_adopt(loop.spawn(worker, self, batch, job_of(self, class, true)),
+      batch)
     loop.sleep(0)
   end
 end
@@ -207,7 +194,7 @@ function datagrams.turn(self, timeout, class)
     self:accept_error(err)
   elseif ready then
     batch.deadline = nil
-    local step = in_tasks(self, class) and share_out or answer_all
+    local step = in_tasks(self, class) and answer_in_tasks or answer_here
     step(self, batch, class)
   else
     return not self._shutdown_request

@@ -202,7 +202,6 @@ run is reported, nil for never).]],
     self._signalled = false        -- by a signal?
     self._resting = false          -- the task that waits for a request's end
     self._request = false          -- what is being taken or processed
-    self._client = false           -- whose datagram that is
     self._account = stats.new()
   end,
   stats = class.property(stats.snapshot, nil, nil,
@@ -309,7 +308,7 @@ end
 
 -- For mix-ins.
 BaseServer._guard, BaseServer._wait, BaseServer._take = guard, wait, take
-BaseServer._turn, BaseServer._process, BaseServer._run = turn, process, run
+BaseServer._turn, BaseServer._process = turn, process
 BaseServer._describe = describe
 
 -- This is where the errors of a request end.
