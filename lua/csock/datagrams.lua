@@ -31,10 +31,10 @@ local function index(object, key) return object[key] end
 
 -- The batch of this server; nil when datagrams are to be taken one by one,
 -- for somebody has a say in how that is done.
-local function batch_of(self, class)
+local function batch_of(self, usual)
   local count, size = self.batch_size, self.max_packet_size
-  if count == 1 or self.get_request ~= class.get_request or
-    self._wait ~= class._wait or self.socket.recvfrom ~= recvfrom then
+  if count == 1 or self.get_request ~= usual.get_request or
+    self._wait ~= usual._wait or self.socket.recvfrom ~= recvfrom then
     return nil
   end
   local batch = self._batch
@@ -64,24 +64,22 @@ end
 -- Requests ----------------------------------------------------------------
 
 -- Does the server only make the handler, and run it?
-local function is_plain(self, class)
-  local base = class.__bases[1]
-  return self.finish_request == base.finish_request and
-    self.shutdown_request == base.shutdown_request and
-    self.close_request == class.close_request and
+local function is_plain(self, usual)
+  return self.finish_request == usual.finish_request and
+    self.shutdown_request == usual.shutdown_request and
+    self.close_request == usual.close_request and
     not self.request_timeout
 end
 
 -- What the requests of a batch take, looked up once: `process`, or, where a
 -- class that only sets fields makes the handlers, what they are made with.
 -- Items 1 and 2 become the request under way, if there is one, and its client.
-local function job_of(self, class, alone)
-  local base, cls = class.__bases[1], self.RequestHandlerClass
-  local job = {false, false, process = class._process}
+local function job_of(self, usual, alone)
+  local job = {false, false, process = usual._process}
   if not alone then return job end
-  job.process = base.process_request
-  if not is_plain(self, class) then return job end
-  local meta, methods = plain(cls, fill)
+  job.process = usual.process_request
+  if not is_plain(self, usual) then return job end
+  local meta, methods = plain(self.RequestHandlerClass, fill)
   if meta and methods.finish == nothing then
     job.meta, job.handle = meta, methods.handle
     job.setup = methods.setup ~= nothing and methods.setup
@@ -136,12 +134,11 @@ local function answer(self, batch, job)
   until done
 end
 
-local function answer_here(self, batch, class)
-  local base = class.__bases[1]
-  local alone = self.process_request == base.process_request and
-    self.verify_request == base.verify_request
+local function answer_here(self, batch, usual)
+  local alone = self.process_request == usual.process_request and
+    self.verify_request == usual.verify_request
   self._request = batch
-  local ok, err = pcall(answer, self, batch, job_of(self, class, alone))
+  local ok, err = pcall(answer, self, batch, job_of(self, usual, alone))
   self._request = false
   if not ok then error(err, 0) end
 end
@@ -151,12 +148,12 @@ end
 
 local Threading -- ThreadingMixIn
 
-local function in_tasks(self, class)
+local function in_tasks(self, usual)
   Threading = Threading or require "csock.mixin".ThreadingMixIn
   return not self.slow_callback and -- which looks at each request's task
     self.process_request == Threading.process_request and
     self.process_request_thread == Threading.process_request_thread and
-    self.verify_request == class.__bases[1].verify_request
+    self.verify_request == usual.verify_request
 end
 
 local function worker(self, batch, job)
@@ -166,20 +163,21 @@ local function worker(self, batch, job)
 end
 
 -- When this returns, none is left to be taken.
-local function answer_in_tasks(self, batch, class)
+local function answer_in_tasks(self, batch, usual)
   while batch.left() > 0 do
     if self.max_connections then limits.make_room(self) end
-    self:_adopt(loop.spawn(worker, self, batch, job_of(self, class, true)),
+    self:_adopt(loop.spawn(worker, self, batch, job_of(self, usual, true)),
       batch)
     loop.sleep(0)
   end
 end
 
---- turn(self, timeout, class): a turn of serve_forever: wait for datagrams, and
--- answer them; false when shutdown() was called meanwhile.
-function datagrams.turn(self, timeout, class)
-  local batch = batch_of(self, class)
-  if not batch then return class.__bases[1]._turn(self, timeout) end
+--- turn(self, timeout, usual): a turn of serve_forever: wait for datagrams, and
+-- answer them; false when shutdown() was called meanwhile.  `usual` is what
+-- steps and hooks are that nobody has overridden, by their names.
+function datagrams.turn(self, timeout, usual)
+  local batch = batch_of(self, usual)
+  if not batch then return usual._turn(self, timeout) end
   if self.max_connections then
     timeout = limits.make_room(self, timeout)
     if timeout == false then return not self._shutdown_request end
@@ -194,8 +192,8 @@ function datagrams.turn(self, timeout, class)
     self:accept_error(err)
   elseif ready then
     batch.deadline = nil
-    local step = in_tasks(self, class) and answer_in_tasks or answer_here
-    step(self, batch, class)
+    local step = in_tasks(self, usual) and answer_in_tasks or answer_here
+    step(self, batch, usual)
   else
     return not self._shutdown_request
   end

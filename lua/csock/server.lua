@@ -308,7 +308,7 @@ end
 
 -- For mix-ins.
 BaseServer._guard, BaseServer._wait, BaseServer._take = guard, wait, take
-BaseServer._turn, BaseServer._process = turn, process
+BaseServer._turn = turn
 BaseServer._describe = describe
 
 -- This is where the errors of a request end.
@@ -492,11 +492,6 @@ function UDPServer:get_request()
   return {data, self.socket}, client_address
 end
 
--- While it serves for ever, datagrams come in batches.
-function UDPServer:_turn(timeout)
-  return datagrams.turn(self, timeout, UDPServer)
-end
-
 function UDPServer:_wait(timeout)
   local batch = self._batch
   return batch and batch.left() > 0 or wait(self, timeout)
@@ -505,6 +500,17 @@ end
 function UDPServer:server_activate() end -- a datagram socket does not listen
 
 function UDPServer:close_request() end -- nor has a request one of its own
+
+local usual = {_turn = turn, _process = process}
+for _, name in ipairs {"_wait", "get_request", "verify_request",
+  "process_request", "finish_request", "shutdown_request", "close_request"} do
+  usual[name] = UDPServer[name]
+end
+
+-- While it serves for ever, datagrams come in batches.
+function UDPServer:_turn(timeout)
+  return datagrams.turn(self, timeout, usual)
+end
 
 -- A server on AF_UNIX, of which kind its base says.
 local function unix_server(name, base)
