@@ -90,8 +90,8 @@ end
 -- `loop.slow_callback`: seconds that a task may run between two waits before a
 -- warning (warn) says who did, for how long, and where; nil: it may.
 -- `loop.spin`: seconds that the loop asks for events over and over before it
--- lets the processor sleep: a shorter way for what comes soon, paid for with the
--- processor's time; 0, the default: it does not.
+-- lets the processor sleep: what comes soon is found sooner, at the price of
+-- the processor's time; 0, the default: it does not.
 local settings = {slow_callback = core.loop.slow, spin = core.loop.spin}
 local properties = {}
 
