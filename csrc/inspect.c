@@ -189,8 +189,12 @@ static int loop_slow(lua_State *L) {
 }
 
 static const luaL_Reg inspect_funcs[] = {
-    {"tasks", inspect_tasks}, {"now", loop_now},   {"poller", loop_poller},
-    {"live", loop_live},      {"slow", loop_slow}, {"spin", loop_spin},
+    {"tasks", inspect_tasks},
+    {"now", loop_now},
+    {"poller", loop_poller},
+    {"live", loop_live},
+    {"slow", loop_slow},
+    {"spin", loop_spin},
     {NULL, NULL},
 };
 

@@ -354,8 +354,7 @@ void cs_gather(lua_State *L, cs_Loop *loop, int64_t deadline) {
     if (loop->spin > 0 && (n = spin(loop, events)) == 0)
       ms = patience(L, loop, deadline);
   }
-  if (n == 0)
-    n = loop->poller.ops->wait(&loop->poller, events, EVENTS, ms);
+  if (n == 0) n = loop->poller.ops->wait(&loop->poller, events, EVENTS, ms);
   if (n == -EINTR)
     cs_runhooks(L);
   else if (n < 0)
