@@ -56,6 +56,7 @@ local function child(self, request, client_address)
     process.ignore(process.SIGINT)
   end
   self.active_children, self._children = nil, nil
+  if self._gate then self._gate:leave() end
   self._serving, self._accepting = false, false
   if self.socket.type ~= constants.SOCK_DGRAM then self.socket:close() end
   return loop.run(answer, self, request, client_address)
