@@ -132,7 +132,7 @@ local function begin_serving(self)
   end
   self._gate = proxy.gate(self)
   if self.notify and not self.worker then
-    self._report = systemd.report(self) or false
+    self._report = systemd._report(self) or false
     if self._report and self:_is_ready() then self._report:ready() end
   end
   return serving
@@ -164,7 +164,7 @@ For the caller: serve_forever([poll_interval]), handle_request(), shutdown(),
 server_close(), fileno(), and `local s <close> = ...`.
 May be overridden: server_bind, server_activate, get_request, verify_request,
 process_request, finish_request, shutdown_request, close_request,
-service_actions, handle_timeout, handle_error, accept_error, proxy_error.
+service_actions, handle_timeout, handle_error, accept_error.
 In an instance: server_address, RequestHandlerClass, socket, stats.
 Class attributes: timeout (seconds handle_request waits, nil for ever),
 handle_signals (true), drain_timeout (5 seconds), request_timeout (seconds a
@@ -354,12 +354,6 @@ function BaseServer:cancel_requests()
   if self._serving then self._serving:cancel() end
 end
 
---- destination(request) -> the address that the client has connected to, as a
--- trusted balancer says, or else the request's own.
-function BaseServer:destination(request)
-  return proxy.destination(request) or request:getsockname()
-end
-
 --- fileno() -> the descriptor of the listening socket.
 function BaseServer:fileno() return self.socket:fileno() end
 
@@ -378,14 +372,6 @@ function BaseServer:accept_error(err)
   elseif limits.unusable[err.errno] then
     error(err, 0)
   end
-end
-
---- proxy_error(peer_address, reason): a connection from a trusted balancer is
--- dropped, since its PROXY header is malformed, late or not there.  By default
--- a line on stderr.
-function BaseServer:proxy_error(peer_address, reason)
-  io.stderr:write("csock: connection from ", tostring(peer_address),
-    " dropped, PROXY protocol: ", reason, "\n")
 end
 
 --- verify_request(request, client_address) -> false to refuse it.
@@ -453,7 +439,8 @@ Class attributes: address_family, socket_type, request_queue_size (SOMAXCONN),
 allow_reuse_address (true), allow_reuse_port (false), dualstack (of AF_INET6:
 true takes IPv4 as well, false does not, nil: as the system is set),
 proxy_protocol (networks of balancers whose PROXY header is believed, nil for
-none), proxy_timeout (3 seconds for that header).]],
+none), proxy_timeout (3 seconds for that header).
+May be overridden: proxy_error.]],
   __module = "csock.socketserver",
   address_family = constants.AF_INET,
   socket_type = constants.SOCK_STREAM,
@@ -497,6 +484,20 @@ end
 
 --- get_request() -> request, client_address.
 function TCPServer:get_request() return self.socket:accept() end
+
+--- destination(request) -> the address that the client has connected to, as a
+-- trusted balancer says, or else the request's own.
+function TCPServer:destination(request)
+  return proxy.destination(request) or request:getsockname()
+end
+
+--- proxy_error(peer_address, reason): a connection from a trusted balancer is
+-- dropped, since its PROXY header is malformed, late or not there.  By default
+-- a line on stderr.
+function TCPServer:proxy_error(peer_address, reason)
+  io.stderr:write("csock: connection from ", tostring(peer_address),
+    " dropped, PROXY protocol: ", reason, "\n")
+end
 
 --- close_request(request): close the connection.  A close is all it takes: no
 -- copy of the descriptor is left in another process by csock.
