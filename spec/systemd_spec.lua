@@ -238,6 +238,26 @@ describe("a server on a socket that is there", function()
     assert.is_true(listener.closed)
   end)
 
+  it("leaves it to others who have it, when it ends", function()
+    local listener = csock.create_server(anywhere)
+    local address = listener:getsockname()
+    local kept <close> = listener:dup()
+    for _ = 1, 2 do
+      loop.run(function()
+        local server <close> = socketserver.ThreadingTCPServer(kept:dup(),
+          Upper)
+        local task = loop.spawn(server.serve_forever, server)
+        assert.are.equal("HELLO", ask(address, "hello"))
+        server:shutdown()
+        task:join()
+      end)
+    end
+    listener:close()
+    local client <close> = csock.create_connection(address, 5) -- it may wait
+    client:sendall "hello"
+    assert.is_truthy(kept:accept():close())
+  end)
+
   it("takes over the family", function()
     local path = helper.tmpdir() .. "/socket"
     local listener = csock.socket(csock.AF_UNIX)
