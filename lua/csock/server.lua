@@ -120,6 +120,7 @@ local Serving = {}
 Serving.__index = Serving
 
 local function begin_serving(self)
+  self._gate = proxy.gate(self) -- raises, if it is malformed
   local serving = setmetatable({server = self}, Serving)
   if self.slow_callback then limits.watch_slow(self, self.slow_callback) end
   self._serving = loop.current()
@@ -130,10 +131,8 @@ local function begin_serving(self)
   if serving.watch then
     serving.task = loop.spawn(watch_signals, self, serving.watch)
   end
-  self._gate = proxy.gate(self)
   if self.notify and not self.worker then
     self._report = systemd._report(self) or false
-    if self._report and self:_is_ready() then self._report:ready() end
   end
   return serving
 end
@@ -247,6 +246,7 @@ local function serve(self, poll_interval)
   if self.service_actions == no_actions then
     poll_interval = nil -- nothing to wake up for
   end
+  if self._report and self:_is_ready() then self._report:ready() end
   while not self._shutdown_request do
     local ready = self:_wait(poll_interval)
     if self._shutdown_request then break end
