@@ -259,11 +259,9 @@ static void release(cs_Lookups *all) {
 static void serve(cs_Lookups *all, cs_Lookup *q) {
   take(all, q);
   q->state = RUNNING;
-  all->busy++;
   pthread_mutex_unlock(&all->lock);
   answer(q);
   pthread_mutex_lock(&all->lock);
-  all->busy--;
   q->state = ANSWERED;
   if (q->forgotten) {
     all->references--; /* the thread has one more */
@@ -412,16 +410,18 @@ void cs_closelookups(cs_Lookups *all) {
   release(all);
 }
 
-/* Before a fork: bring the threads to rest, if they come to it soon, and take
-** the lock.  A thread at work may hold locks of libc's, but only for moments;
-** one that waits for a name server holds none.  In a child such a lock would
-** stay taken, and look-ups there would hang.  True when there is a lock to be
-** given back, by the parent, with cs_letlookups. */
+/* Before a fork: let the threads end, if they do so soon, and take the lock.  A
+** thread at work may hold locks of libc's, though only for moments, and in the
+** child such a lock would stay taken, and look-ups there would hang; one that
+** waits for a name server holds none.  True when there is a lock to be given
+** back, by the parent, with cs_letlookups. */
 int cs_holdlookups(cs_Lookups *all) {
   int64_t end = cs_deadline(REST);
+  int left; /* when we looked last; the last one may not be quite gone */
   if (all == NULL || all->pid != getpid()) return 0;
   pthread_mutex_lock(&all->lock);
-  while (all->busy > 0 && cs_now() < end) {
+  for (left = all->threads; left > 0 && cs_now() < end;) {
+    left = all->threads;
     pthread_mutex_unlock(&all->lock);
     cs_waitfd(-1, 0, cs_deadline(CS_SECOND / 1000));
     pthread_mutex_lock(&all->lock);

@@ -1,6 +1,6 @@
-/* sys: clock, descriptors, signals and processes of a POSIX system; the `#if`s for an
-** operating system live here and nowhere else.  Not here: readiness of many
-** descriptors (poller), anything that knows Lua.
+/* sys: clock, descriptors, signals and processes of a POSIX system; the `#if`s
+** for an operating system live here and nowhere else.  Not here: readiness of
+** many descriptors (poller), anything that knows Lua.
 ** Invariant: every descriptor made here is close-on-exec, every wait is
 ** against an absolute deadline of the monotonic clock in nanoseconds.
 **

@@ -55,7 +55,8 @@ describe("examples/", function()
 end)
 
 describe("examples/server.lua and examples/client.lua", function()
-  for _, kind in ipairs {"TCPServer", "ThreadingTCPServer"} do
+  for _, kind in ipairs {"TCPServer", "ThreadingTCPServer",
+    "ForkingTCPServer", "PreforkTCPServer"} do
     it("understand each other: " .. kind, function()
       local server = serve(kind)
       for _, words in ipairs {"hello", "'more than' one word"} do

@@ -317,14 +317,15 @@ describe("a forking server", function()
   end)
 
   it("ends a connection of which another process has a copy", function()
-    local Shared = answering(function(self, word)
-      process.fork(self.request.recv, self.request, 100)
-      return word
+    local Shared = answering(function(self)
+      return process.fork(self.request.recv, self.request, 100):pid()
     end)
     serving(ForkingTCPServer(anywhere, Shared), function(server)
       local client <close> = connect(server)
       client:sendall "x"
-      assert.are.equal("x", read_all(client))
+      local pid = client:recv(100)
+      finally(function() os.execute("kill -KILL " .. pid) end)
+      assert.are.equal("", client:recv(100))
     end)
   end)
 
@@ -515,6 +516,38 @@ describe("the end of a forking server", function()
     end)
     local _, after = helper.descriptors()
     assert.are.equal(before, after)
+  end)
+end)
+
+describe("shutdown", function()
+  it("in a handler ends serve_forever of the parent", function()
+    local server <close> = ForkingTCPServer(anywhere, answering(function(self)
+      self.server:shutdown()
+      return "down"
+    end))
+    for _ = 1, 2 do
+      loop.run(function()
+        local task = loop.spawn(server.serve_forever, server)
+        loop.sleep(0)
+        assert.are.equal("down", ask(server, "x"))
+        task:join()
+      end)
+    end
+  end)
+
+  it("has no effect on a server that has stopped meanwhile", function()
+    local server <close> = ForkingTCPServer(anywhere, {handle = function(self)
+      Patient.handle(self)
+      self.server:shutdown()
+      self.request:sendall "!"
+    end})
+    server.block_on_close = false
+    local client
+    serving(server, function() client = begun(server) end)
+    client:sendall "x"
+    assert.are.equal("X!", read_all(client))
+    client:close()
+    server:collect_children(true)
   end)
 end)
 

@@ -162,6 +162,32 @@ function helper.tmpdir()
   return name
 end
 
+local pend
+
+--- The running test is pending.  (The `pending` of a spec, which files that
+--- are no specs have not got: theirs would let the test pass.)
+function helper.pending(reason) return pend(reason) end
+
+local unavailable = {
+  EAFNOSUPPORT = true, EPROTONOSUPPORT = true, ESOCKTNOSUPPORT = true,
+  EPERM = true, EACCES = true,
+}
+
+--- A socket of a family (by its name) that not every system has, or lets
+--- everybody have; without it the test is pending, with the system's reason.
+--- It is closed after the test.
+function helper.socket(family, ...)
+  local csock = require "csock"
+  if not csock[family] then return pend("no " .. family) end
+  local ok, sock = pcall(csock.socket, csock[family], ...)
+  if ok then
+    cleanups[#cleanups + 1] = function() sock:close() end
+    return sock
+  end
+  if not unavailable[sock.code] then error(sock, 0) end
+  return pend(family .. ": " .. sock.strerror)
+end
+
 local Process = {}
 Process.__index = Process
 
@@ -234,18 +260,6 @@ function helper.refuses(pattern, f, ...)
   end
 end
 
---- f raises an argument error that matches, and blames a line of the spec.
-function helper.misused(pattern, f)
-  local file = debug.getinfo(f, "S").short_src
-  local ok, err = pcall(f)
-  if ok then busted.fail("nothing was raised", 2) end
-  if type(err) ~= "string" or err:sub(1, #file + 1) ~= file .. ":" or
-    not err:find(pattern) then
-    busted.fail(("not the error that was expected (%s): %s"):format(pattern,
-      tostring(err)), 2)
-  end
-end
-
 -- Ports --------------------------------------------------------------------
 
 --- A port that was free a moment ago.
@@ -268,7 +282,19 @@ function helper.bind_unused(sock, host)
   end
 end
 
--- Tasks ----------------------------------------------------------------
+-- Assertions of several specs ---------------------------------------------
+
+--- f raises an argument error that matches, and blames a line of the spec.
+function helper.misused(pattern, f)
+  local file = debug.getinfo(f, "S").short_src
+  local ok, err = pcall(f)
+  if ok then busted.fail("nothing was raised", 2) end
+  if type(err) ~= "string" or err:sub(1, #file + 1) ~= file .. ":" or
+    not err:find(pattern) then
+    busted.fail(("not the error that was expected (%s): %s"):format(pattern,
+      tostring(err)), 2)
+  end
+end
 
 --- Lets the loop turn until these tasks wait for something.
 function helper.until_waiting(...)
@@ -303,6 +329,22 @@ local function full_name(element)
   return table.concat(names, " ")
 end
 
+-- What became of each test, for .ci/score.
+local results = os.getenv "CSOCK_RESULTS"
+if results then
+  local poller = os.getenv "CSOCK_POLLER" or "default"
+  busted.subscribe({"test", "end"}, function(element, _, outcome)
+    local titles = {}
+    while element and element.name do
+      table.insert(titles, 1, (element.name:gsub("%c", " ")))
+      element = busted.parent(element)
+    end
+    local file <close> = assert(io.open(results, "a"))
+    file:write(poller, "\t", outcome, "\t", table.concat(titles, "\t"), "\n")
+    return nil, true
+  end)
+end
+
 local function closing(f)
   return setmetatable({}, {__close = f})
 end
@@ -314,6 +356,7 @@ busted.subscribe({"test", "start"}, function(element)
   local run = element.run
   element.run = function(...)
     element.run = run
+    pend = element.env.pending
     local finally
     element.env.finally = function(f) finally = f end
     note(full_name(element) .. "\n")

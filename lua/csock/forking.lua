@@ -7,6 +7,7 @@ local class = require "csock.class"
 local core = require "csock.core"
 local errors = require "csock.errors"
 local loop = require "csock.loop"
+local misuse = require "csock.misuse"
 local process = require "csock.process"
 local socket = require "csock.socket".socket
 local BaseServer = require "csock.server".BaseServer
@@ -49,16 +50,20 @@ local function answer(self, request, client_address)
 end
 
 -- The handler runs in a loop, as on every other server.
-local function child(self, request, client_address)
+local function work(self, request, client_address)
   -- Ctrl-C reaches the children of a terminal too: the parent, who takes it,
   -- lets requests finish
   if self._serving and self.handle_signals then
     process.ignore(process.SIGINT)
   end
-  self.active_children, self._children = nil, nil
+  self.active_children, self._children, self._resting = nil, nil, nil
+  self._is_child = true
   if self._gate then self._gate:leave() end
   self._serving, self._accepting = false, false
-  if self.socket.type ~= constants.SOCK_DGRAM then self.socket:close() end
+  local listener = self.socket
+  if isinstance(listener, socket) and listener.type ~= constants.SOCK_DGRAM then
+    listener:close()
+  end
   return loop.run(answer, self, request, client_address)
 end
 
@@ -66,17 +71,55 @@ end
 -- In the parent
 --
 
-local function forget(self, pid)
-  if not self.active_children[pid] then return end
+-- The task that hears what children say: shutdown().
+local function listen(self, ours)
+  while ours:recv(1) ~= "" do self:shutdown() end
+end
+
+local Voice = {__close = function(self)
+  self.task:cancel()
+  self.ours:close()
+  self.theirs:close()
+  self.server._voice = nil
+end}
+
+local function serve(self, poll_interval)
+  local ours, theirs = core.socketpair()
+  local _voice <close> = setmetatable({
+    server = self, ours = ours, theirs = theirs,
+    task = loop.spawn(listen, self, ours),
+  }, Voice)
+  self._voice = theirs
+  class.super(ForkingMixIn, self):serve_forever(poll_interval)
+end
+
+--- serve_forever([poll_interval]): serve until shutdown(), in a child too, or a
+-- signal.
+function ForkingMixIn:serve_forever(poll_interval)
+  if self._serving then misuse "the server serves already" end
+  if loop.current() then return serve(self, poll_interval) end
+  loop.run(serve, self, poll_interval)
+end
+
+--- shutdown(): stop serve_forever; in a child, that of the parent.
+function ForkingMixIn:shutdown()
+  local voice = self._is_child and self._voice
+  if voice then pcall(voice.send, voice, "s") end -- it may have stopped
+  class.super(ForkingMixIn, self):shutdown()
+end
+
+local function forget(self, child)
+  local pid = child:pid()
+  if self.active_children[pid] ~= child then return end -- that was before
   self.active_children[pid] = nil
   self._children = self._children - 1
   if self._resting then core.loop.wake(self._resting) end
 end
 
 -- The task that waits for one child's end.
-local function watch(self, pid)
-  self.active_children[pid]:wait()
-  forget(self, pid)
+local function watch(self, child)
+  child:wait()
+  forget(self, child)
 end
 
 local function is_full(self)
@@ -96,21 +139,18 @@ local function rest(self)
       end})
       loop.sleep(LONG)
     else
-      local pid, any = next(self.active_children)
-      any:wait()
-      forget(self, pid)
+      watch(self, select(2, next(self.active_children)))
     end
   end
 end
 
 --- process_request(request, client_address): fork a child for it.
 function ForkingMixIn:process_request(request, client_address)
-  local new = process.fork(child, self, request, client_address)
-  local pid = new:pid()
+  local child = process.fork(work, self, request, client_address)
   self.active_children = self.active_children or {}
-  self.active_children[pid] = new
+  self.active_children[child:pid()] = child
   self._children = (self._children or 0) + 1
-  if loop.current() then loop.spawn(watch, self, pid) end
+  if loop.current() then loop.spawn(watch, self, child) end
   self:close_request(request)
   if is_full(self) then
     self:collect_children()
@@ -130,16 +170,13 @@ end
 -- `blocking` wait for all of them.  While the loop runs they are noted as they
 -- end: this is for who runs none.
 function ForkingMixIn:collect_children(blocking)
-  local numbers = {}
-  for pid in pairs(self.active_children or {}) do
-    numbers[#numbers + 1] = pid
+  local children = {}
+  for _, child in pairs(self.active_children or {}) do
+    children[#children + 1] = child
   end
-  for _, pid in ipairs(numbers) do
-    local one = self.active_children[pid]
-    if one then
-      local how = blocking and one:wait() or one:poll()
-      if how then forget(self, pid) end
-    end
+  for _, child in ipairs(children) do
+    local how = blocking and child:wait() or child:poll()
+    if how then forget(self, child) end
   end
 end
 
@@ -148,7 +185,7 @@ function ForkingMixIn:handle_timeout() self:collect_children() end
 
 -- Send a signal to all children.
 local function kill(self, signo)
-  for _, one in pairs(self.active_children or {}) do one:kill(signo) end
+  for _, child in pairs(self.active_children or {}) do child:kill(signo) end
 end
 
 --- cancel_requests(): end the running children with SIGTERM.
@@ -159,19 +196,19 @@ end
 -- Wait for the running children until `deadline` (nil: for ever): is none left?
 local function ended(self, deadline)
   local children = self.active_children
-  local pid, one = next(children)
-  while pid do
+  local _, child = next(children)
+  while child do
     local left = deadline and math.max(deadline - loop.now(), 0.001)
-    local ok, err = pcall(one.wait, one, left)
+    local ok, err = pcall(child.wait, child, left)
     if ok then
-      forget(self, pid)
+      forget(self, child)
     elseif isinstance(err, errors.timeout) and deadline and
       loop.now() >= deadline then
       return false
     else
       error(err, 0)
     end
-    pid, one = next(children)
+    _, child = next(children)
   end
   return true
 end

@@ -186,7 +186,7 @@ local function leave_listener(self, deadline)
   self.socket = listener
   listener.timeout = 0 -- a sibling may be faster
   while core.socket.readable(listener, 0) and loop.now() < deadline do
-    self:_handle_request_noblock()
+    self:_take()
   end
   if self._gate then self._gate:settle() end
 end
@@ -194,7 +194,7 @@ end
 -- The same for datagrams, whose socket the requests need to the end.
 local function take_datagrams(self, deadline)
   while core.socket.readable(self.socket, 0) and loop.now() < deadline do
-    loop.timeout(MOMENT, self._handle_request_noblock, self)
+    loop.timeout(MOMENT, self._take, self)
   end
 end
 
@@ -294,7 +294,9 @@ local function ready(workers)
 end
 
 -- For the service manager: are all workers ready?
-function PreforkMixIn:_is_ready() return ready(self._current) == true end
+function PreforkMixIn:_is_ready()
+  return #self._current == self._count and ready(self._current) == true
+end
 
 --- restart_workers() -> true: what SIGHUP does.  Calls reload(), starts new
 -- workers, and when all of them are ready, lets the old ones finish what they
@@ -348,6 +350,13 @@ local function wait(self, timeout)
   return false
 end
 
+-- The first wait: only now, with signals watched, the workers begin.
+local function begin(self, timeout)
+  for id = 1, self._count do self._current[id] = start(self, id) end
+  self._wait = wait
+  return wait(self, timeout)
+end
+
 -- What holds while workers are there; to be closed.  Those that are left, since
 -- the serving was cut short, end when they see that they are alone.
 local Crew = {}
@@ -386,8 +395,7 @@ local function supervise(self, poll_interval)
   if crew.watch then
     crew.task = loop.spawn(watch_hangup, self, crew.watch)
   end
-  for id = 1, count do self._current[id] = start(self, id) end
-  self._wait = wait
+  self._count, self._wait = count, begin
   class.super(PreforkMixIn, self):serve_forever(poll_interval)
 end
 

@@ -335,7 +335,7 @@ end
 -- what becomes of them.
 function Gate:settle()
   while self.count > 0 do
-    while self.ready[1] do self.server:_handle_request_noblock() end
+    while self.ready[1] do self.server:_take() end
     local task = next(self.tasks)
     if task then wait(task) end
   end

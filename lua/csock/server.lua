@@ -201,7 +201,7 @@ local function no_actions() end
 
 -- Wait, for `timeout` seconds, until a request can be taken; false when there
 -- is none, and at once when shutdown() is called.
-function BaseServer:_wait(timeout)
+local function wait(self, timeout)
   if self.max_connections then
     timeout = limits.make_room(self, timeout)
     if timeout == false then return false end
@@ -223,7 +223,7 @@ end
 
 -- Take a request, which is there (or was: another process may have it), or a
 -- connection, which becomes one when its header has come.
-function BaseServer:_handle_request_noblock()
+local function take(self)
   self._accepting = true
   local from = self._gate or self
   local ok, request, client_address = pcall(from.get_request, from)
@@ -232,7 +232,7 @@ function BaseServer:_handle_request_noblock()
     ok, request = false, client_address
   end
   if not ok then return self:accept_error(request) end
-  if request == nil then return end
+  if request == nil and self._gate then return end
   local account = self._account
   account.accepted = account.accepted + 1
   self._request = request
@@ -250,7 +250,7 @@ local function serve(self, poll_interval)
   while not self._shutdown_request do
     local ready = self:_wait(poll_interval)
     if self._shutdown_request then break end
-    if ready then self:_handle_request_noblock() end
+    if ready then take(self) end
     local actions = self.service_actions
     if actions ~= no_actions then actions(self) end
   end
@@ -278,7 +278,7 @@ local function handle_one(self)
   local timeout = self.socket.timeout or self.timeout
   if self.timeout and timeout > self.timeout then timeout = self.timeout end
   if self:_wait(timeout) then
-    self:_handle_request_noblock()
+    take(self)
     if gate then gate:settle() end
   else
     self:handle_timeout()
@@ -297,7 +297,7 @@ function BaseServer:handle_request()
 end
 
 -- For mix-ins.
-BaseServer._guard = guard
+BaseServer._guard, BaseServer._wait, BaseServer._take = guard, wait, take
 
 -- This is where the errors of a request end.
 function BaseServer:_failed(request, client_address, failed)

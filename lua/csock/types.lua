@@ -1231,6 +1231,11 @@ function systemd.watchdog() end
 ---@field ForkingUDPServer csock.socketserver.ForkingUDPServer A process each.
 ---@field ForkingUnixStreamServer csock.socketserver.ForkingUnixStreamServer A process each.
 ---@field ForkingUnixDatagramServer csock.socketserver.ForkingUnixDatagramServer A process each.
+---@field PreforkMixIn csock.socketserver.PreforkMixIn Several processes, each a threading server.
+---@field PreforkTCPServer csock.socketserver.PreforkTCPServer Several processes.
+---@field PreforkUDPServer csock.socketserver.PreforkUDPServer Several processes.
+---@field PreforkUnixStreamServer csock.socketserver.PreforkUnixStreamServer Several processes.
+---@field PreforkUnixDatagramServer csock.socketserver.PreforkUnixDatagramServer Several processes.
 ---@field ThreadingMixIn csock.socketserver.ThreadingMixIn Each request in a task.
 ---@field ThreadingTCPServer csock.socketserver.ThreadingTCPServer A task each.
 ---@field ThreadingUDPServer csock.socketserver.ThreadingUDPServer A task each.
@@ -1456,6 +1461,13 @@ function ForkingMixIn:process_request(request, client_address) end
 --- Closes the listening socket, and drains.
 function ForkingMixIn:server_close() end
 
+--- Serves until shutdown(), in a child too, or a signal.
+---@param poll_interval? number
+function ForkingMixIn:serve_forever(poll_interval) end
+
+--- Stops serve_forever; in a child, that of the parent.
+function ForkingMixIn:shutdown() end
+
 --- Hook: called between requests.
 function ForkingMixIn:service_actions() end
 
@@ -1512,6 +1524,66 @@ function ThreadingMixIn:server_close() end
 
 ---@class csock.socketserver.ThreadingUnixDatagramServer : csock.socketserver.ThreadingMixIn, csock.socketserver.UnixDatagramServer
 ---@overload fun(server_address: string, RequestHandlerClass: csock.socketserver.Handler, bind_and_activate?: boolean): csock.socketserver.ThreadingUnixDatagramServer
+
+--- Several processes, each a threading server; comes before a server.
+---@class csock.socketserver.PreforkMixIn : csock.socketserver.ThreadingMixIn
+---@field workers? integer How many; nil: one a processor.
+---@field own_listeners boolean Whether each has a listening socket of its own.
+---@field reload_timeout? number Seconds that old workers are given after a reload.
+---@field worker? integer In a worker: its number, from 1.
+local PreforkMixIn = {}
+
+--- Cancels the running requests, in all workers.
+function PreforkMixIn:cancel_requests() end
+
+--- Ends the workers; kills them after `timeout` seconds.
+---@param timeout? number
+function PreforkMixIn:drain(timeout) end
+
+--- Hook: in the parent, before new workers take over.
+function PreforkMixIn:reload() end
+
+--- What SIGHUP does: starts new workers, and lets the old ones end.
+---@return boolean replaced
+function PreforkMixIn:restart_workers() end
+
+--- Starts the workers, and keeps them alive until shutdown or a signal.
+---@param poll_interval? number
+function PreforkMixIn:serve_forever(poll_interval) end
+
+--- Binds the socket, so that others of this server may follow.
+function PreforkMixIn:server_bind() end
+
+--- Closes the listening sockets, and ends the workers.
+function PreforkMixIn:server_close() end
+
+--- Stops serve_forever and all workers.
+function PreforkMixIn:shutdown() end
+
+--- Hook: a worker has ended that nobody had told to.
+---@param worker integer
+---@param how "exit"|"signal"
+---@param number integer
+---@param pause number
+function PreforkMixIn:worker_ended(worker, how, number, pause) end
+
+--- Hook: in a worker, when it has ended to serve.
+function PreforkMixIn:worker_exit() end
+
+--- Hook: in a worker, before it serves.
+function PreforkMixIn:worker_start() end
+
+---@class csock.socketserver.PreforkTCPServer : csock.socketserver.PreforkMixIn, csock.socketserver.TCPServer
+---@overload fun(server_address: csock.Address, RequestHandlerClass: csock.socketserver.Handler, bind_and_activate?: boolean): csock.socketserver.PreforkTCPServer
+
+---@class csock.socketserver.PreforkUDPServer : csock.socketserver.PreforkMixIn, csock.socketserver.UDPServer
+---@overload fun(server_address: csock.Address, RequestHandlerClass: csock.socketserver.Handler, bind_and_activate?: boolean): csock.socketserver.PreforkUDPServer
+
+---@class csock.socketserver.PreforkUnixStreamServer : csock.socketserver.PreforkMixIn, csock.socketserver.UnixStreamServer
+---@overload fun(server_address: string, RequestHandlerClass: csock.socketserver.Handler, bind_and_activate?: boolean): csock.socketserver.PreforkUnixStreamServer
+
+---@class csock.socketserver.PreforkUnixDatagramServer : csock.socketserver.PreforkMixIn, csock.socketserver.UnixDatagramServer
+---@overload fun(server_address: string, RequestHandlerClass: csock.socketserver.Handler, bind_and_activate?: boolean): csock.socketserver.PreforkUnixDatagramServer
 
 -- Written by `make types` from here on ----------------------------------------
 
