@@ -462,6 +462,35 @@ for _, name in ipairs {"TCPServer", "ThreadingTCPServer",
   end)
 end
 
+describe("behind a balancer, PreforkTCPServer", function()
+  local Server = behind(socketserver.PreforkTCPServer, {workers = 2})
+
+  it("sees the real address", function()
+    serving(Server(anywhere, Who), function(server)
+      for _ = 1, 4 do
+        assert.are.equal("192.0.2.1:56324 198.51.100.2:443 hello",
+          ask(server, v1 .. "hello"))
+      end
+      assert.are.equal("", ask(server, "hello"))
+    end)
+  end)
+
+  it("finishes on a reload what was on its way", function()
+    serving(Server(anywhere, Who), function(server)
+      assert.are_not.equal("", ask(server, v1, "hello")) -- they are at work
+      local clients = {}
+      for i = 1, 8 do clients[i] = connect(server, v1:sub(1, i)) end
+      assert.is_true(server:restart_workers())
+      for i = 1, 8 do
+        local client <close> = clients[i]
+        client:sendall(v1:sub(i + 1) .. "hello")
+        assert.are.equal("192.0.2.1:56324 198.51.100.2:443 hello",
+          read_all(client))
+      end
+    end)
+  end)
+end)
+
 describe("proxy_protocol", function()
   it("is off: a header is what the client says", function()
     assert.is_nil(TCPServer.proxy_protocol)

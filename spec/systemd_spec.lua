@@ -450,7 +450,7 @@ describe("serve_forever, for a manager,", function()
       process:kill "TERM"
       assert.are.equal("STOPPING=1\nSTATUS=Finishing requests", hear(manager))
       assert.is_true(process:wait())
-      assert.is_true(silent(manager, 0)) -- no worker or child said anything
+      assert.is_true(silent(manager, 0), "heard more") -- of no child
     end)
   end
 

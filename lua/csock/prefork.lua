@@ -295,7 +295,7 @@ end
 
 -- For the service manager: are all workers ready?
 function PreforkMixIn:_is_ready()
-  return #self._current == self._count and ready(self._current) == true
+  return #self._current == self._wanted and ready(self._current) == true
 end
 
 --- restart_workers() -> true: what SIGHUP does.  Calls reload(), starts new
@@ -352,7 +352,7 @@ end
 
 -- The first wait: only now, with signals watched, the workers begin.
 local function begin(self, timeout)
-  for id = 1, self._count do self._current[id] = start(self, id) end
+  for id = 1, self._wanted do self._current[id] = start(self, id) end
   self._wait = wait
   return wait(self, timeout)
 end
@@ -395,7 +395,7 @@ local function supervise(self, poll_interval)
   if crew.watch then
     crew.task = loop.spawn(watch_hangup, self, crew.watch)
   end
-  self._count, self._wait = count, begin
+  self._wanted, self._wait = count, begin
   class.super(PreforkMixIn, self):serve_forever(poll_interval)
 end
 

@@ -131,9 +131,7 @@ local function begin_serving(self)
   if serving.watch then
     serving.task = loop.spawn(watch_signals, self, serving.watch)
   end
-  if self.notify and not self.worker then
-    self._report = systemd._report(self) or false
-  end
+  self._report = self.notify and not self.worker and systemd._report(self)
   return serving
 end
 
@@ -327,7 +325,8 @@ end
 
 -- Interrupt the wait for a request: there is something else to look at.
 function BaseServer:_wake()
-  if self._accepting and self._serving then core.loop.wake(self._serving) end
+  local task = self._resting or self._accepting and self._serving
+  if task then core.loop.wake(task) end
 end
 
 -- Can it serve, as soon as serve_forever is called?
