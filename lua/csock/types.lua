@@ -847,6 +847,7 @@ function poll:unregister(fd) end
 ---@field QueueEmpty csock.QueueEmpty What get_nowait raises.
 ---@field QueueFull csock.QueueFull What put_nowait raises.
 ---@field slow_callback? number Seconds that a task may run before a warning says so.
+---@field spin number Seconds to ask for events before sleeping; 0 unless set.
 local loop = {}
 
 --- A semaphore that cannot be released more often than it was acquired.
