@@ -1,4 +1,4 @@
-/* source: descriptors as the loop sees them, and the poller's knowledge of them.
+/* source: descriptors as the loop sees them, and what the poller knows of them.
 ** Not here: who waits, and for how long (loop).
 ** Invariant: a slot holds the source that the poller watches under its number,
 ** and an event reaches it only with the generation it was watched in. */
