@@ -208,6 +208,15 @@ describe("a preforked server", function()
     end)
   end)
 
+  it("counts the requests of a worker", function()
+    local Server = class("Server", PreforkTCPServer, {workers = 3})
+    serving(Server(anywhere, {handle = function(self)
+      self.request:sendall(tostring(self.server.stats.active))
+    end}), function(server)
+      assert.are.equal("1", ask(server, ""))
+    end)
+  end)
+
   it("spreads connections over the workers' own sockets", function()
     serving(two(PreforkTCPServer, {})(anywhere, Worker), function(server)
       local seen = {}
