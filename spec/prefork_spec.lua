@@ -312,6 +312,18 @@ describe("a preforked server", function()
     assert.are.equal(10, #words)
   end)
 
+  it("calls server_ready in the parent, before there are workers", function()
+    local ours, theirs = csock.socketpair()
+    local Server = two(PreforkTCPServer, {
+      server_ready = function() theirs:send "r" end,
+      worker_start = function() theirs:send "w" end,
+    })
+    serving(Server(anywhere, Pid), function(server) ask(server, "x") end)
+    theirs:close()
+    assert.are.equal("rww", read_all(ours))
+    ours:close()
+  end)
+
   it("does not share its address with another program", function()
     local server <close> = PreforkTCPServer(anywhere, Pid)
     local ok, err = pcall(PreforkTCPServer, server.server_address, Pid)

@@ -409,6 +409,11 @@ function PreforkMixIn:serve_forever(poll_interval)
   loop.run(supervise, self, poll_interval)
 end
 
+-- Workers have their worker_start.
+function PreforkMixIn:_announce()
+  if not self.worker then self:server_ready() end
+end
+
 --- shutdown(): stop serve_forever and all workers; in a worker, too.
 function PreforkMixIn:shutdown()
   if self.worker and not self._signalled then

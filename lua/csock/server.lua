@@ -184,7 +184,8 @@ BaseServer(server_address, RequestHandlerClass): what all servers share.
 
 For the caller: serve_forever([poll_interval]), handle_request(), shutdown(),
 server_close(), fileno(), and `local s <close> = ...`.
-May be overridden: server_bind, server_activate, get_request, verify_request,
+May be overridden: server_bind, server_activate, server_ready,
+get_request, verify_request,
 process_request, finish_request, shutdown_request, close_request,
 service_actions, handle_timeout, handle_error, accept_error.
 In an instance: server_address, RequestHandlerClass, socket, stats.
@@ -267,6 +268,7 @@ end
 
 local function serve(self, poll_interval)
   local _serving <close> = begin_serving(self)
+  self:_announce()
   if self.service_actions == no_actions then
     poll_interval = nil -- nothing to wake up for
   end
@@ -423,6 +425,12 @@ function BaseServer:shutdown_request(request) self:close_request(request) end
 
 --- close_request(request): clean up.
 function BaseServer:close_request() end
+
+--- server_ready(): serve_forever takes requests and hears signals from now on.
+function BaseServer:server_ready() end
+
+-- When that is so, a mix-in may know better.
+function BaseServer:_announce() self:server_ready() end
 
 --- service_actions(): called once a turn of serve_forever.
 BaseServer.service_actions = no_actions

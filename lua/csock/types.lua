@@ -1368,6 +1368,9 @@ function BaseServer:server_activate() end
 --- Closes the listening socket.
 function BaseServer:server_close() end
 
+--- Hook: called once, when serve_forever takes requests and hears signals.
+function BaseServer:server_ready() end
+
 --- Hook: called between requests.
 function BaseServer:service_actions() end
 
