@@ -22,6 +22,7 @@ need/install  := cc headers
 need/demo     := cc headers lua
 need/bench    := cc headers lua
 need/instructions := cc headers lua valgrind
+need/memory   := cc headers lua
 need/docs     := lua
 need/types    := lua
 need/test     := cc headers lua busted
@@ -31,8 +32,12 @@ need/valgrind := cc headers lua busted valgrind
 need/lint     := cc headers lua luacheck gcc clang clang-format
 need/rock     := cc headers lua luarocks
 
+# What some specs can do without, and are pending then.
+want/test := curl haproxy nc python3 redis-cli socat wrk
+
 # All goals of one run together: they are looked for, and installed, once.
 needs := $(sort $(foreach goal,$(or $(MAKECMDGOALS),all),$(need/$(goal))))
+wants := $(sort $(foreach goal,$(MAKECMDGOALS),$(want/$(goal))))
 ask   := CC='$(CC)' LUA='$(LUA)' LUA_INCDIR='$(LUA_INCDIR)' .ci/deps
 
 # Looked up when first used, that is after `deps` had its chance to install;
@@ -75,7 +80,7 @@ export LUA_PATH  := $(CURDIR)/lua/?.lua;$(CURDIR)/lua/?/init.lua;$(or \
   $(LUA_PATH_5_4),$(LUA_PATH),;)
 export LUA_CPATH := $(CURDIR)/$(out)/?.so;$(or $(LUA_CPATH_5_4),$(LUA_CPATH),;)
 
-.PHONY: all demo test score lint asan valgrind bench instructions docs
+.PHONY: all demo test score lint asan valgrind bench instructions memory docs
 .PHONY: install clean deps module objects specs rock types
 .PHONY: lint-lua lint-gcc lint-clang lint-format lint-limits
 .DELETE_ON_ERROR:
@@ -89,6 +94,7 @@ objects: $(objects)
 
 deps:
 	@$(if $(needs),$(ask) need $(needs))
+	@$(if $(wants),$(ask) want $(wants))
 
 # Renamed into place: a program that runs keeps the file it has mapped.
 lua/csock/core.so: .build/release/csock/core.so
@@ -124,6 +130,10 @@ bench: all
 # Counted, not timed: the same on every day and under any load.
 instructions: all .build/bench/bare.so
 	@LUA_CPATH='.build/bench/?.so;$(LUA_CPATH)' $(lua) bench/instructions.lua
+
+# What idle connections cost; MEMORY=10000 if so many descriptors are allowed.
+memory: all
+	@$(lua) bench/memory.lua $(MEMORY)
 
 .build/bench/bare.so: bench/bare.c | deps
 	@mkdir -p $(@D)

@@ -80,6 +80,7 @@ local function claim(self)
   if self.allow_reuse_address then trial.reuseaddr = true end
   if self.address_family == constants.AF_INET6 then
     trial.ipv6only = self.socket.ipv6only
+    if self.dualstack ~= nil then trial.ipv6only = not self.dualstack end
   end
   trial:bind(self.server_address)
 end
@@ -188,6 +189,7 @@ local function leave_listener(self, deadline)
   while core.socket.readable(listener, 0) and loop.now() < deadline do
     self:_take()
   end
+  if self._gate then self._gate:settle() end
 end
 
 -- The same for datagrams, whose socket the requests need to the end.
@@ -261,6 +263,9 @@ function PreforkMixIn:_attend(worker)
     word = hear(worker.channel)
     if word == "r" then
       worker.ready = true
+      if self._report and not self._reloading and self:_is_ready() then
+        self._report:ready()
+      end
       if self._reloading then core.loop.wake(self._reloading) end
     elseif word == "s" then
       self:shutdown()
@@ -289,6 +294,11 @@ local function ready(workers)
   return true
 end
 
+-- For the service manager: are all workers ready?
+function PreforkMixIn:_is_ready()
+  return #self._current == self._wanted and ready(self._current) == true
+end
+
 --- restart_workers() -> true: what SIGHUP does.  Calls reload(), starts new
 -- workers, and when all of them are ready, lets the old ones finish what they
 -- have and end.  When a new one dies before that, the old ones stay: false.
@@ -298,9 +308,11 @@ function PreforkMixIn:restart_workers()
   local fresh = {}
   local _reloading <close> = setmetatable({}, {__close = function()
     self._reloading = nil
+    if self._report then self._report:ready() end
     for _, worker in pairs(fresh) do say(worker.channel, "t") end
   end})
   self._reloading = loop.current()
+  if self._report then self._report:reloading() end
   self:reload()
   for id = 1, #self._current do fresh[id] = start(self, id) end
   while ready(fresh) == false do loop.sleep(LONG) end
@@ -341,7 +353,7 @@ end
 
 -- The first wait: only now, with signals watched, the workers begin.
 local function begin(self, timeout)
-  for id = 1, self._count do self._current[id] = start(self, id) end
+  for id = 1, self._wanted do self._current[id] = start(self, id) end
   self._wait = wait
   return wait(self, timeout)
 end
@@ -384,7 +396,7 @@ local function supervise(self, poll_interval)
   if crew.watch then
     crew.task = loop.spawn(watch_hangup, self, crew.watch)
   end
-  self._count, self._wait = count, begin
+  self._wanted, self._wait = count, begin
   class.super(PreforkMixIn, self):serve_forever(poll_interval)
 end
 
@@ -396,6 +408,11 @@ function PreforkMixIn:serve_forever(poll_interval)
   if self._crew or self._serving then misuse "the server serves already" end
   if loop.current() then return supervise(self, poll_interval) end
   loop.run(supervise, self, poll_interval)
+end
+
+-- Workers have their worker_start.
+function PreforkMixIn:_announce()
+  if not self.worker then self:server_ready() end
 end
 
 --- shutdown(): stop serve_forever and all workers; in a worker, too.

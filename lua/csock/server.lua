@@ -13,8 +13,10 @@ local errors = require "csock.errors"
 local limits = require "csock.limits"
 local loop = require "csock.loop"
 local misuse = require "csock.misuse"
+local proxy = require "csock.proxy"
 local socket = require "csock.socket".socket
 local stats = require "csock.stats"
+local systemd = require "csock.systemd"
 local unix = require "csock.unix"
 local BaseRequestHandler = require "csock.handler".BaseRequestHandler
 
@@ -144,6 +146,7 @@ local Serving = {}
 Serving.__index = Serving
 
 local function begin_serving(self)
+  self._gate = proxy.gate(self) or false -- raises, if malformed
   local serving = setmetatable({server = self}, Serving)
   if self.slow_callback then limits.watch_slow(self, self.slow_callback) end
   self._serving = loop.current()
@@ -154,17 +157,24 @@ local function begin_serving(self)
   if serving.watch then
     serving.task = loop.spawn(watch_signals, self, serving.watch)
   end
+  if self.notify and not self.worker then
+    self._report = systemd._report(self) or false
+  end
   return serving
 end
 
 function Serving:__close()
+  local server = self.server
+  if server._report then server._report:close() end
+  if server._gate then server._gate:close() end
+  server._report, server._gate = false, false
   if self.watch then
     self.task:cancel()
     self.watch:close()
   end
-  limits.watch_slow(self.server, nil)
-  self.server._serving, self.server._shutdown_request = false, false
-  self.server._accepting, self.server._signalled = false, false
+  limits.watch_slow(server, nil)
+  server._serving, server._shutdown_request = false, false
+  server._accepting, server._signalled = false, false
 end
 
 --
@@ -177,7 +187,8 @@ BaseServer(server_address, RequestHandlerClass): what all servers share.
 
 For the caller: serve_forever([poll_interval]), handle_request(), shutdown(),
 server_close(), fileno(), and `local s <close> = ...`.
-May be overridden: server_bind, server_activate, get_request, verify_request,
+May be overridden: server_bind, server_activate, server_ready,
+get_request, verify_request,
 process_request, finish_request, shutdown_request, close_request,
 service_actions, handle_timeout, handle_error, accept_error.
 In an instance: server_address, RequestHandlerClass, socket, stats.
@@ -185,9 +196,10 @@ Class attributes: timeout (seconds handle_request waits, nil for ever),
 handle_signals (true), drain_timeout (5 seconds), request_timeout (seconds a
 handler may take, nil for ever), max_connections (requests at once, nil for any
 number), slow_callback (seconds after which a handler that does not let others
-run is reported, nil for never).]],
+run is reported, nil for never), notify (true: tell a service manager).]],
   __module = "csock.socketserver",
   handle_signals = true,
+  notify = true,
   drain_timeout = 5,
   __init = function(self, server_address, RequestHandlerClass)
     if not is_handler(RequestHandlerClass) then
@@ -202,6 +214,8 @@ run is reported, nil for never).]],
     self._signalled = false        -- by a signal?
     self._resting = false          -- the task that waits for a request's end
     self._request = false          -- what is being taken or processed
+    self._gate = false             -- where connections wait for their header
+    self._report = false           -- what tells the service manager
     self._account = stats.new()
   end,
   stats = class.property(stats.snapshot, nil, nil,
@@ -219,6 +233,7 @@ local function wait(self, timeout)
     timeout = limits.make_room(self, timeout)
     if timeout == false then return false end
   end
+  if self._gate and self._gate.ready[1] then return true end
   self._accepting = true
   local ready = core.socket.readable(self.socket, timeout)
   self._accepting = false
@@ -233,15 +248,18 @@ local function process(self, request, client_address)
   stats.settle(self._account, request)
 end
 
--- Take a request, which is there (or was: another process may have it).
+-- Take a request, which is there (or was: another process may have it), or a
+-- connection, which becomes one when its header has come.
 local function take(self)
   self._accepting = true
-  local ok, request, client_address = pcall(self.get_request, self)
+  local from = self._gate or self
+  local ok, request, client_address = pcall(from.get_request, from)
   self._accepting = false
   if request == nil and client_address ~= nil then -- csock.safe's listener
     ok, request = false, client_address
   end
   if not ok then return self:accept_error(request) end
+  if request == nil and self._gate then return end
   local account = self._account
   account.accepted = account.accepted + 1
   self._request = request
@@ -261,14 +279,18 @@ end
 
 local function serve(self, poll_interval)
   local _serving <close> = begin_serving(self)
+  self:_announce()
   if self.service_actions == no_actions then
     poll_interval = nil -- nothing to wake up for
   end
+  if self._report and self:_is_ready() then self._report:ready() end
   while not self._shutdown_request do
     if self:_turn(poll_interval) == false then break end
     local actions = self.service_actions
     if actions ~= no_actions then actions(self) end
   end
+  if self._report then self._report:stopping() end
+  if self._gate then self._gate:settle() end
   self:drain(self.drain_timeout)
   if self._signalled then self:server_close() end
 end
@@ -286,10 +308,13 @@ function BaseServer:serve_forever(poll_interval)
 end
 
 local function handle_one(self)
+  local gate <close> = not self._gate and proxy.gate(self) or nil
+  if gate then self._gate = gate end
   local timeout = self.socket.timeout or self.timeout
   if self.timeout and timeout > self.timeout then timeout = self.timeout end
   if self:_wait(timeout) then
     take(self)
+    if gate then gate:settle() end
   else
     self:handle_timeout()
   end
@@ -337,10 +362,19 @@ function BaseServer:_running()
   end
 end
 
+-- Interrupt the wait for a request: there is something else to look at.
+function BaseServer:_wake()
+  local task = self._resting or self._accepting and self._serving
+  if task then core.loop.wake(task) end
+end
+
+-- Can it serve, as soon as serve_forever is called?
+function BaseServer:_is_ready() return true end
+
 --- shutdown(): stop serve_forever, at once; legal everywhere, in a handler too.
 function BaseServer:shutdown()
   self._shutdown_request = true
-  if self._accepting and self._serving then core.loop.wake(self._serving) end
+  self:_wake()
 end
 
 --- server_close(): close the listening socket; ends serve_forever.
@@ -402,6 +436,12 @@ function BaseServer:shutdown_request(request) self:close_request(request) end
 --- close_request(request): clean up.
 function BaseServer:close_request() end
 
+--- server_ready(): serve_forever takes requests and hears signals from now on.
+function BaseServer:server_ready() end
+
+-- When that is so, a mix-in may know better.
+function BaseServer:_announce() self:server_ready() end
+
 --- service_actions(): called once a turn of serve_forever.
 BaseServer.service_actions = no_actions
 
@@ -422,20 +462,41 @@ end
 -- TCP, UDP, AF_UNIX
 --
 
+-- Serve on a socket that somebody else has made ready.
+local function adopt(self, sock)
+  if sock.type ~= self.socket_type then
+    misuse("bad argument #1 to '%s' (a socket of another type)",
+      self.__class.__name)
+  end
+  self.address_family = sock.family
+  self.own_listeners = false -- the address may be bound to this one only
+  self.socket, self.server_address = sock, sock:getsockname()
+end
+
 local TCPServer = class("TCPServer", BaseServer, {
   __doc = [[
 TCPServer(server_address, RequestHandlerClass [, bind_and_activate = true]).
+Instead of the address it takes a socket that is bound and listens already.
 Class attributes: address_family, socket_type, request_queue_size (SOMAXCONN),
-allow_reuse_address (true), allow_reuse_port (false).]],
+allow_reuse_address (true), allow_reuse_port (false), dualstack (of AF_INET6:
+true takes IPv4 as well, false does not, nil: as the system is set),
+proxy_protocol (networks of balancers whose PROXY header is believed, nil for
+none), proxy_timeout (3 seconds for that header).
+May be overridden: proxy_error.]],
   __module = "csock.socketserver",
   address_family = constants.AF_INET,
   socket_type = constants.SOCK_STREAM,
   request_queue_size = constants.SOMAXCONN,
   allow_reuse_address = true,
   allow_reuse_port = false,
+  proxy_timeout = 3,
   __init = function(self, server_address, RequestHandlerClass,
                     bind_and_activate)
     BaseServer.__init(self, server_address, RequestHandlerClass)
+    proxy.gate(self) -- a fault in its attributes shows here
+    if isinstance(server_address, socket) then
+      return adopt(self, server_address)
+    end
     self.socket = socket(self.address_family, self.socket_type)
     if bind_and_activate == false then return end
     local ok, err = pcall(function()
@@ -453,6 +514,7 @@ servers.TCPServer = TCPServer
 function TCPServer:server_bind()
   if self.allow_reuse_address then self.socket.reuseaddr = true end
   if self.allow_reuse_port then self.socket.reuseport = true end
+  if self.dualstack ~= nil then self.socket.ipv6only = not self.dualstack end
   self.socket:bind(self.server_address)
   self.server_address = self.socket:getsockname()
 end
@@ -464,6 +526,20 @@ end
 
 --- get_request() -> request, client_address.
 function TCPServer:get_request() return self.socket:accept() end
+
+--- destination(request) -> the address that the client has connected to, as a
+-- trusted balancer says, or else the request's own.
+function TCPServer:destination(request)
+  return proxy.destination(request) or request:getsockname()
+end
+
+--- proxy_error(peer_address, reason): a connection from a trusted balancer is
+-- dropped, since its PROXY header is malformed, late or not there.  By default
+-- a line on stderr.
+function TCPServer:proxy_error(peer_address, reason)
+  io.stderr:write("csock: connection from ", tostring(peer_address),
+    " dropped, PROXY protocol: ", reason, "\n")
+end
 
 --- close_request(request): close the connection.  A close is all it takes: no
 -- copy of the descriptor is left in another process by csock.
