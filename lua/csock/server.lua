@@ -556,6 +556,7 @@ batch_size (32: while it serves for ever, so many are taken at once).]],
   allow_reuse_address = false,
   max_packet_size = 8192,
   batch_size = 32,
+  _batch = false, -- datagrams that were taken
 })
 servers.UDPServer = UDPServer
 
