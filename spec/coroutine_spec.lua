@@ -7,14 +7,9 @@ local csock = require "csock"
 local loop = require "csock.loop"
 local theirs = coroutine
 local ours = require "csock.coroutine"
+local failure = helper.failure
 
 -- Tools -------------------------------------------------------------------
-
-local function failure(f, ...)
-  local ok, err = pcall(f, ...)
-  assert.is_false(ok, "nothing was raised")
-  return err
-end
 
 local function is_a(class, err)
   assert.is_true(csock.isinstance(err, class), tostring(err))

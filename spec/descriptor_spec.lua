@@ -6,6 +6,7 @@ local helper = require "spec.helper"
 local transports = require "spec.transports"
 local csock = require "csock"
 local loop = require "csock.loop"
+local misused = helper.misused
 
 local class = csock.class
 local AF_INET, AF_INET6, AF_UNIX = csock.AF_INET, csock.AF_INET6, csock.AF_UNIX
@@ -13,16 +14,6 @@ local SOCK_STREAM, SOCK_DGRAM = csock.SOCK_STREAM, csock.SOCK_DGRAM
 local refused = transports.refused
 
 -- Tools -------------------------------------------------------------------
-
--- f raises Lua's own kind of argument error, which blames a line of this file.
-local function misused(pattern, f, ...)
-  local args = table.pack(...)
-  local ok, err = pcall(function() f(table.unpack(args, 1, args.n)) end)
-  assert.is_false(ok, "nothing was raised")
-  assert.are.equal("string", type(err), tostring(err))
-  assert.matches("^[%w_/.]*descriptor_spec%.lua:%d+: bad argument", err)
-  assert.matches(pattern, err)
-end
 
 -- Lets the loop turn until the task waits for something.
 local function until_waiting(task)

@@ -6,6 +6,7 @@ local core = require "csock.core"
 local csock = require "csock"
 local helper = require "spec.helper"
 local loop = require "csock.loop"
+local misused, raises = helper.misused, helper.raises
 
 local MSG = "Michael Gilfix was here\u{1234}\r\n"
 
@@ -37,22 +38,6 @@ local function everywhere(f)
   end
 end
 
--- The error that f raises, which has to be of this class.
-local function raises(class, f, ...)
-  local ok, err = pcall(f, ...)
-  assert.is_false(ok)
-  assert.is_true(csock.isinstance(err, class), tostring(err))
-  return err
-end
-
--- Misuse: an ordinary Lua error with this text in it.
-local function refuses(text, f, ...)
-  local ok, err = pcall(f, ...)
-  assert.is_false(ok, text)
-  assert.are.equal("string", type(err))
-  assert.is_truthy(err:find(text, 1, true), err)
-end
-
 -- What a program writes to stderr, warnings included.
 local function stderr_of(program)
   local process = helper.spawn_process("sh -c " .. helper.quote(helper.lua ..
@@ -74,7 +59,7 @@ describe("GeneralModuleTests", function()
   it("test_makefile_invalid_mode: others are refused", function()
     for _, mode in ipairs {"rt", "x", "+", "a"} do
       local sock <close> = csock.socket()
-      refuses("invalid mode", sock.makefile, sock, mode)
+      misused("invalid mode", sock.makefile, sock, mode)
     end
   end)
 
@@ -85,9 +70,9 @@ describe("GeneralModuleTests", function()
     assert.is_false(fp:writable())
     assert.is_false(fp:seekable())
     fp:close()
-    refuses("I/O operation on closed file", fp.readable, fp)
-    refuses("I/O operation on closed file", fp.writable, fp)
-    refuses("I/O operation on closed file", fp.seekable, fp)
+    misused("I/O operation on closed file", fp.readable, fp)
+    misused("I/O operation on closed file", fp.writable, fp)
+    misused("I/O operation on closed file", fp.seekable, fp)
   end)
 
   it("test_name_closed_socketio: -1 after close", function()
@@ -216,7 +201,7 @@ local function file_tests(size)
 
   test("testRealClose", function()
     read_file:close()
-    refuses("closed file", read_file.fileno, read_file)
+    misused("closed file", read_file.fileno, read_file)
     cli_conn:close()
     raises(csock.OSError, cli_conn.getsockname, cli_conn)
   end)
@@ -401,7 +386,7 @@ describe("reading as Python", function()
     local g <close> = holding("abc", 0)
     assert.are.equal("ab", g:read(2))
     assert.are.equal("c", g:read(2))
-    refuses("unbuffered", g.peek, g)
+    misused("unbuffered", g.peek, g)
   end)
 
   it("gives nil when a non-blocking socket has nothing", everywhere(function()
@@ -792,8 +777,8 @@ describe("writing", function()
       f:close()
       assert.are.equal("ab\ncdefg7", come())
       f = a:makefile("wb", size)
-      refuses("list of strings", f.writelines, f, {"ab", {}, "c"})
-      refuses("table expected", f.writelines, f, "ab")
+      misused("list of strings", f.writelines, f, {"ab", {}, "c"})
+      misused("table expected", f.writelines, f, "ab")
       f:close()
       assert.are.equal("", come())
     end
@@ -1068,11 +1053,11 @@ describe("csock.file", function()
     local a, _, _guard <close> = pair()
     local f <close> = a:makefile()
     for _, name in ipairs {"closed", "mode", "name", "pending"} do
-      refuses("read-only", function() f[name] = 1 end)
+      misused("read-only", function() f[name] = 1 end)
     end
-    refuses("no property", function() f.maxlien = 1 end)
-    refuses("maxline", function() f.maxline = 0 end)
-    refuses("maxline", function() f.maxline = "x" end)
+    misused("no property", function() f.maxlien = 1 end)
+    misused("maxline", function() f.maxline = 0 end)
+    misused("maxline", function() f.maxline = "x" end)
     assert.is_nil(f.maxlien)
   end)
 end)
@@ -1112,29 +1097,29 @@ describe("misuse of a file", function()
       {"invalid mode", a.makefile, a, "r\0x"},
       {"string expected", a.makefile, a, {}},
     } do
-      refuses(table.unpack(case))
+      misused(table.unpack(case))
     end
     assert.are.equal("abc\n", f:readline())
   end)
 
   it("is to read what is written to, and to use what is closed", function()
     local r, w = a:makefile("rb"), a:makefile("wb")
-    refuses("not writable", r.write, r, "x")
-    refuses("not writable", r.writelines, r, {})
+    misused("not writable", r.write, r, "x")
+    misused("not writable", r.writelines, r, {})
     for _, name in ipairs {"read", "readline", "readlines", "lines", "peek",
                            "readinto", "read1"} do
-      refuses("not readable", w[name], w, csock.buffer(1))
+      misused("not readable", w[name], w, csock.buffer(1))
     end
-    refuses("not readable", w)
+    misused("not readable", w)
     w:close()
     for _, name in ipairs {"read", "readline", "readlines", "lines", "peek",
                            "readinto", "read1", "write", "writelines", "flush",
                            "fileno", "readable", "writable", "seekable"} do
-      refuses("I/O operation on closed file", w[name], w)
+      misused("I/O operation on closed file", w[name], w)
     end
     local next_line = r:lines()
     r:close()
-    refuses("I/O operation on closed file", next_line)
+    misused("I/O operation on closed file", next_line)
     assert.is_true(w.closed)
     assert.are.equal(-1, w.name)
     assert.are.equal("wb", w.mode)

@@ -237,7 +237,8 @@ end
 
 -- What a call raises -------------------------------------------------------
 
-local function failed(f, ...)
+--- Runs f(...), which must raise something: that.
+function helper.failure(f, ...)
   local ok, err = pcall(f, ...)
   if ok then busted.fail("nothing was raised", 3) end
   return err
@@ -245,19 +246,53 @@ end
 
 --- Runs f(...), which must raise an error of that class: the error.
 function helper.raises(class, f, ...)
-  local err = failed(f, ...)
+  local err = helper.failure(f, ...)
   if not require "csock.class".isinstance(err, class) then
     busted.fail("raised instead: " .. tostring(err), 2)
   end
   return err
 end
 
---- The same for misuse: a message that the pattern finds.
-function helper.refuses(pattern, f, ...)
-  local err = failed(f, ...)
-  if type(err) ~= "string" or not err:find(pattern) then
-    busted.fail("raised instead: " .. tostring(err), 2)
+--- Runs f(...), which must raise an error object with that code: the error.
+function helper.refused(code, f, ...)
+  local err = helper.failure(f, ...)
+  local csock = require "csock"
+  if not csock.isinstance(err, csock.error) or err.code ~= code then
+    busted.fail("raised instead of " .. code .. ": " .. tostring(err), 2)
   end
+  return err
+end
+
+local function misuse(text, exact, f, ...)
+  local spec = debug.getinfo(3, "S").source
+  local at = type(f) == "function" and debug.getinfo(f, "S")
+  local call, args = f, table.pack(...)
+  if not at or at.source ~= spec then
+    call = function() f(table.unpack(args, 1, args.n)) end
+    at = debug.getinfo(call, "S")
+  end
+  local err = helper.failure(call, ...)
+  local file, line, message = tostring(err):match "^([^\n:]+):(%d+): (.*)$"
+  if type(err) ~= "string" or file ~= at.short_src or
+    exact and tonumber(line) ~= at.linedefined then
+    busted.fail("no error that blames the caller: " .. tostring(err), 3)
+  end
+  if not message:find(text, 1, true) and not message:find(text) then
+    busted.fail(("not the error that was expected (%s): %s"):format(text, err),
+      3)
+  end
+end
+
+--- Runs f(...), which must raise an argument error: a string that has this
+--- text in it, or fits it as a pattern, and blames a line of the spec if f is
+--- a function of it; for other functions, the call here.
+function helper.misused(text, f, ...)
+  misuse(text, false, f, ...)
+end
+
+--- The same for f written in one line, which is the one to blame.
+function helper.refuses(text, f, ...)
+  misuse(text, true, f, ...)
 end
 
 -- Ports --------------------------------------------------------------------
@@ -283,18 +318,6 @@ function helper.bind_unused(sock, host)
 end
 
 -- Assertions of several specs ---------------------------------------------
-
---- f raises an argument error that matches, and blames a line of the spec.
-function helper.misused(pattern, f)
-  local file = debug.getinfo(f, "S").short_src
-  local ok, err = pcall(f)
-  if ok then busted.fail("nothing was raised", 2) end
-  if type(err) ~= "string" or err:sub(1, #file + 1) ~= file .. ":" or
-    not err:find(pattern) then
-    busted.fail(("not the error that was expected (%s): %s"):format(pattern,
-      tostring(err)), 2)
-  end
-end
 
 --- Lets the loop turn until these tasks wait for something.
 function helper.until_waiting(...)

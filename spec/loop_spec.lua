@@ -6,18 +6,12 @@
 local helper = require "spec.helper"
 local csock = require "csock"
 local loop = require "csock.loop"
+local failure = helper.failure
 
 local isinstance = csock.isinstance
 local misused, until_waiting = helper.misused, helper.until_waiting
 
 -- Tools -------------------------------------------------------------------
-
--- What f raises.
-local function failure(f, ...)
-  local ok, err = pcall(f, ...)
-  assert.is_false(ok, "nothing was raised")
-  return err
-end
 
 local function timed_out(err)
   assert.is_true(isinstance(err, csock.timeout), tostring(err))

@@ -7,6 +7,7 @@ local csock = require "csock"
 local loop = require "csock.loop"
 local socketserver = require "csock.socketserver"
 local live_tasks = require "csock.core".loop.live
+local failure = helper.failure
 
 local class = csock.class
 local TCPServer = socketserver.TCPServer
@@ -17,12 +18,6 @@ local ThreadingUnixStreamServer = socketserver.ThreadingUnixStreamServer
 local ThreadingUnixDatagramServer = socketserver.ThreadingUnixDatagramServer
 
 -- Tools -------------------------------------------------------------------
-
-local function failure(f, ...)
-  local ok, err = pcall(f, ...)
-  assert.is_false(ok, "nothing was raised")
-  return err
-end
 
 local function is_a(cls, err)
   assert.is_true(csock.isinstance(err, cls), tostring(err))

@@ -10,6 +10,7 @@ local helper = require "spec.helper"
 local loop = require "csock.loop"
 local safe = require "csock.safe"
 local socketserver = require "csock.socketserver"
+local misused = helper.misused
 
 local NOWHERE = {"127.0.0.1", 1}        -- where nobody listens
 local NOBODY = "nosuch.invalid"
@@ -46,12 +47,6 @@ local function returned(...)
   assert.is_true(csock.isinstance(results[2], csock.Exception),
     tostring(results[2]))
   return results[2]
-end
-
-local function misused(f, ...)
-  local ok, err = pcall(f, ...)
-  assert.is_false(ok, "nothing was raised")
-  assert.are.equal("string", type(err), tostring(err))
 end
 
 -- Both say the same, but for the line.
@@ -185,19 +180,19 @@ describe("functions of csock.safe", function()
   end
 
   it("raise for misuse", function()
-    misused(safe.create_connection, 5)
-    misused(safe.create_connection, {"127.0.0.1", 80}, {nosuch = 1})
-    misused(safe.create_server, {"127.0.0.1", 99999})
-    misused(safe.getaddrinfo, {})
-    misused(safe.getaddrinfo, "127.0.0.1", 99999)
-    misused(safe.getfqdn, 5)
-    misused(safe.gethostbyname, 5)
-    misused(safe.getnameinfo, {"127.0.0.1", 80}, "x")
-    misused(safe.recv_fds, 5, 1, 1)
-    misused(safe.send_fds, 5, {"x"}, {})
-    misused(safe.setdefaulttimeout, -1)
-    misused(safe.socket, "x")
-    misused(safe.socketpair, "x")
+    misused("", safe.create_connection, 5)
+    misused("", safe.create_connection, {"127.0.0.1", 80}, {nosuch = 1})
+    misused("", safe.create_server, {"127.0.0.1", 99999})
+    misused("", safe.getaddrinfo, {})
+    misused("", safe.getaddrinfo, "127.0.0.1", 99999)
+    misused("", safe.getfqdn, 5)
+    misused("", safe.gethostbyname, 5)
+    misused("", safe.getnameinfo, {"127.0.0.1", 80}, "x")
+    misused("", safe.recv_fds, 5, 1, 1)
+    misused("", safe.send_fds, 5, {"x"}, {})
+    misused("", safe.setdefaulttimeout, -1)
+    misused("", safe.socket, "x")
+    misused("", safe.socketpair, "x")
   end)
 
   it("give what csock's give", everywhere(function()
@@ -295,9 +290,9 @@ describe("methods of csock.safe's sockets", function()
 
     it("raise for misuse: " .. name, everywhere(function()
       local sock <close> = safe.socket()
-      misused(sock[name], io.stdout)
+      misused("", sock[name], io.stdout)
       local args_too = wrong[name]
-      if args_too then misused(sock[name], sock, table.unpack(args_too)) end
+      if args_too then misused("", sock[name], sock, table.unpack(args_too)) end
     end))
   end
 
@@ -420,8 +415,8 @@ describe("properties of csock.safe's sockets", function()
     assert.are.equal("EBADF", raised(function() return sock.rcvbuf end).code)
     assert.are.equal("EBADF",
       raised(function() return sock.inheritable end).code)
-    misused(function() sock.nodelay = "x" end)
-    misused(function() sock.nosuch = 1 end)
+    misused("", function() sock.nodelay = "x" end)
+    misused("", function() sock.nosuch = 1 end)
   end))
 end)
 
@@ -456,7 +451,7 @@ describe("csock.safe.socket", function()
   it("returns what is wrong with a descriptor", everywhere(function()
     assert.are.equal("EBADF",
       returned(safe.socket(nil, nil, nil, NOFD)).code)
-    misused(safe.socket, nil, nil, nil, -1)
+    misused("", safe.socket, nil, nil, nil, -1)
   end))
 
   it("makes sockets that make their like", everywhere(function()
@@ -507,7 +502,7 @@ describe("a sub-class of csock.safe.socket", function()
     assert.are.same({"sub", 1}, {sock.name, sock.mine})
     assert.are.equal("ECONNREFUSED", returned(sock:connect(NOWHERE)).code)
     assert.are.equal("EAFNOSUPPORT", returned(Sub(9999)).code)
-    misused(Sub, "x")
+    misused("", Sub, "x")
   end))
 
   it("accepts sockets of the class itself", everywhere(function()
@@ -611,10 +606,10 @@ describe("files of csock.safe's sockets", function()
     for _, formats in ipairs {{"l"}, {"L"}, {"n"}, {"a"}, {"l", "n"}} do
       assert.are.equal("EBADF", returned(file:read(table.unpack(formats))).code)
     end
-    misused(file.read, file, "x")
-    misused(file.write, file, "x")
+    misused("", file.read, file, "x")
+    misused("", file.write, file, "x")
     file:close()
-    misused(file.read, file)
+    misused("", file.read, file)
   end))
 
   it("return a failed write of an unbuffered one", everywhere(function()
@@ -824,8 +819,8 @@ end)
 
 describe("core.safely", function()
   it("takes a C function, once", function()
-    misused(core.safely, function() end)
-    misused(core.safely, core.safely(core.gethostname))
-    misused(core.safely)
+    misused("", core.safely, function() end)
+    misused("", core.safely, core.safely(core.gethostname))
+    misused("", core.safely)
   end)
 end)

@@ -7,6 +7,7 @@ local helper = require "spec.helper"
 local csock = require "csock"
 local loop = require "csock.loop"
 local socketserver = require "csock.socketserver"
+local failure, refused = helper.failure, helper.refused
 
 local class = csock.class
 local BaseServer = socketserver.BaseServer
@@ -15,19 +16,6 @@ local UnixStreamServer = socketserver.UnixStreamServer
 local UnixDatagramServer = socketserver.UnixDatagramServer
 
 -- Tools -------------------------------------------------------------------
-
-local function failure(f, ...)
-  local ok, err = pcall(f, ...)
-  assert.is_false(ok, "nothing was raised")
-  return err
-end
-
-local function refused(code, f, ...)
-  local err = failure(f, ...)
-  assert.is_true(csock.isinstance(err, csock.error), tostring(err))
-  assert.are.equal(code, err.code)
-  return err
-end
 
 local function closing(f)
   return setmetatable({}, {__close = f})

@@ -7,6 +7,7 @@
 local helper = require "spec.helper"
 local csock = require "csock"
 local loop = require "csock.loop"
+local misused, refused = helper.misused, helper.refused
 
 local class = csock.class
 local AF_INET, AF_INET6, AF_UNIX = csock.AF_INET, csock.AF_INET6, csock.AF_UNIX
@@ -14,24 +15,6 @@ local SOCK_STREAM, SOCK_DGRAM = csock.SOCK_STREAM, csock.SOCK_DGRAM
 local SOCK_SEQPACKET = csock.SOCK_SEQPACKET
 
 -- Tools -------------------------------------------------------------------
-
--- What f raises: an error object with this code.
-local function refused(code, f, ...)
-  local ok, err = pcall(f, ...)
-  assert.is_false(ok, "nothing was raised")
-  assert.is_true(csock.isinstance(err, csock.error), tostring(err))
-  assert.are.equal(code, err.code)
-  return err
-end
-
--- f raises Lua's own kind of argument error, which blames a line of this file.
-local function misused(pattern, f)
-  local ok, err = pcall(f)
-  assert.is_false(ok, "nothing was raised")
-  assert.are.equal("string", type(err), tostring(err))
-  assert.matches("^[%w_/.]*socket_spec%.lua:%d+: ", err)
-  assert.matches(pattern, err)
-end
 
 -- The same test twice: waits go to the system, and waits go to the loop.
 local function everywhere(name, f)
