@@ -6,6 +6,8 @@ local helper = require "spec.helper"
 local transports = require "spec.transports"
 local csock = require "csock"
 local loop = require "csock.loop"
+local closer, pair, until_waiting =
+  helper.closer, helper.pair, helper.until_waiting
 local misused = helper.misused
 
 local class = csock.class
@@ -14,15 +16,6 @@ local SOCK_STREAM, SOCK_DGRAM = csock.SOCK_STREAM, csock.SOCK_DGRAM
 local refused = transports.refused
 
 -- Tools -------------------------------------------------------------------
-
--- Lets the loop turn until the task waits for something.
-local function until_waiting(task)
-  while task:status() ~= "waiting" do
-    assert.are_not.equal("done", task:status())
-    if task:status() == "failed" then task:join() end
-    loop.sleep(0)
-  end
-end
 
 local has_v6 = pcall(function()
   local sock <close> = csock.socket(AF_INET6)
@@ -40,22 +33,11 @@ local function listening()
   return sock
 end
 
--- A value that closes these sockets, and the sockets.
-local function closing(...)
-  return setmetatable({...}, {
-    __close = function(self)
-      for _, sock in ipairs(self) do sock:close() end
-    end,
-  }), ...
-end
-
-local function pair() return closing(csock.socketpair()) end
-
 local function connected()
   local listener <close> = listening()
   local client = csock.socket()
   client:connect(listener:getsockname())
-  return closing(client, (listener:accept()))
+  return closer(client, (listener:accept()))
 end
 
 local function has_flag(fd, flag)

@@ -6,6 +6,7 @@ local core = require "csock.core"
 local csock = require "csock"
 local helper = require "spec.helper"
 local loop = require "csock.loop"
+local pair = helper.pair
 local misused, raises = helper.misused, helper.raises
 
 local MSG = "Michael Gilfix was here\u{1234}\r\n"
@@ -22,12 +23,6 @@ local function connected()
   local client = csock.socket()
   client:connect(listener:getsockname())
   return client, (listener:accept())
-end
-
--- Two connected sockets, and a value that closes them.
-local function pair()
-  local a, b = csock.socketpair()
-  return a, b, setmetatable({}, {__close = function() close(a, b) end})
 end
 
 -- Runs f outside of tasks, then in one.
@@ -323,7 +318,7 @@ describe("reading as Python", function()
     end)
 
   it("asks for nothing without waiting", function()
-    local a, _, _guard <close> = pair()
+    local _guard <close>, a, _ = pair()
     local f <close> = a:makefile("rb")
     assert.are.equal("", f:read(0))
     assert.are.equal("", f:readline(0))
@@ -391,7 +386,7 @@ describe("reading as Python", function()
 
   it("gives nil when a non-blocking socket has nothing", everywhere(function()
     for _, size in ipairs {-1, 1, 2, 7} do
-      local a, b, _guard <close> = pair()
+      local _guard <close>, a, b = pair()
       a.timeout = 0
       local f <close> = a:makefile("rb", size)
       assert.is_nil(f:read())
@@ -510,7 +505,7 @@ end)
 
 describe("a file", function()
   it("asks the system only when it has to", function()
-    local a, b, _guard <close> = pair()
+    local _guard <close>, a, b = pair()
     local f <close> = a:makefile("rb")
     b:sendall(("line\n"):rep(100))
     assert.are.equal("line\n", f:readline())
@@ -543,7 +538,7 @@ describe("a file", function()
 
   it("reads ahead no more than its size", function()
     for _, size in ipairs {0, 2, 100} do
-      local a, b, _guard <close> = pair()
+      local _guard <close>, a, b = pair()
       local f <close> = a:makefile("rb", size)
       b:sendall("12 ab\ncd" .. ("x"):rep(1000))
       assert.are.same({12}, {f:read "n"})
@@ -606,7 +601,7 @@ describe("a file", function()
 
   it("lets others run while it reads from a fast peer", function()
     loop.run(function()
-      local a, b, _guard <close> = pair()
+      local _guard <close>, a, b = pair()
       local ticks = 0
       local data = ("x"):rep(100000)
       local writer = loop.spawn(function()
@@ -664,7 +659,7 @@ describe("a timeout in the middle of a read", function()
   for name, read in pairs(reads) do
     it("loses no byte: " .. name, everywhere(function()
       for _, size in ipairs {-1, 1, 2, 7} do
-        local a, b, _guard <close> = pair()
+        local _guard <close>, a, b = pair()
         a.timeout = 0.02
         local f <close> = a:makefile("rb", size)
         b:sendall("ab")
@@ -683,7 +678,7 @@ describe("a timeout in the middle of a read", function()
 
   it("leaves what came to be read, also on an unbuffered file", function()
     for _, size in ipairs(sizes) do
-      local a, b, _guard <close> = pair()
+      local _guard <close>, a, b = pair()
       a.timeout = 0.01
       local f <close> = a:makefile("rb", size)
       b:sendall("abcd")
@@ -696,7 +691,7 @@ describe("a timeout in the middle of a read", function()
 
   it("of loop.timeout, or a cancellation, loses none either", function()
     loop.run(function()
-      local a, b, _guard <close> = pair()
+      local _guard <close>, a, b = pair()
       local f <close> = a:makefile("rb")
       b:sendall("ab\ncd")
       raises(csock.timeout, loop.timeout, 0.01, f.read, f, "l", "l")
@@ -801,7 +796,7 @@ describe("writing", function()
 
   it("tells how much was taken before it failed", everywhere(function()
     for _, timeout in ipairs {0, 0.02} do
-      local c, d, _guard <close> = pair()
+      local _guard <close>, c, d = pair()
       c.timeout = timeout
       local f = c:makefile("wb", 8)
       local text = ("0123456789"):rep(200000)
@@ -883,7 +878,7 @@ describe("a socket with files", function()
   end)
 
   it("stays open when they are closed and it is not", function()
-    local a, b, _guard <close> = pair()
+    local _guard <close>, a, b = pair()
     a:makefile("rwb"):close()
     assert.is_false(a.closed)
     b:sendall "x"
@@ -915,7 +910,7 @@ describe("a socket with files", function()
 
   it("is woken from a read by the close of the file", function()
     loop.run(function()
-      local a, b, _guard <close> = pair()
+      local _guard <close>, a, b = pair()
       local f, g = a:makefile("rb"), a:makefile("rb")
       local tasks = {
         loop.spawn(pcall, f.readline, f), loop.spawn(pcall, g.readlines, g),
@@ -972,7 +967,7 @@ end)
 
 describe("a file that nobody closes", function()
   it("is flushed by the collector, as far as it goes at once", function()
-    local a, b, _guard <close> = pair()
+    local _guard <close>, a, b = pair()
     a:makefile("wb"):write "abc"
     collectgarbage()
     collectgarbage()
@@ -1032,7 +1027,7 @@ end)
 
 describe("csock.file", function()
   it("is a class, and makefile makes its instances", function()
-    local a, b, _guard <close> = pair()
+    local _guard <close>, a, b = pair()
     local f <close> = a:makefile()
     assert.is_true(csock.isinstance(f, csock.file))
     assert.are.equal(csock.file, csock.SocketIO)
@@ -1050,7 +1045,7 @@ describe("csock.file", function()
   end)
 
   it("has no room for fields, and read-only properties", function()
-    local a, _, _guard <close> = pair()
+    local _guard <close>, a, _ = pair()
     local f <close> = a:makefile()
     for _, name in ipairs {"closed", "mode", "name", "pending"} do
       misused("read-only", function() f[name] = 1 end)

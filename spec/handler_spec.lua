@@ -7,6 +7,7 @@ local helper = require "spec.helper"
 local csock = require "csock"
 local loop = require "csock.loop"
 local socketserver = require "csock.socketserver"
+local read_all = helper.read_all
 local failure = helper.failure
 
 local class = csock.class
@@ -28,15 +29,6 @@ local Keeping = class("Keeping", TCPServer, {
     })
   end,
 })
-
-local function read_all(sock)
-  local pieces = {}
-  repeat
-    local data = sock:recv(4096)
-    pieces[#pieces + 1] = data
-  until data == ""
-  return table.concat(pieces)
-end
 
 -- One request for a handler: what its client gets, what handle_error got, and
 -- the client's address.

@@ -206,6 +206,13 @@ function helper.spawn_process(command)
   return process
 end
 
+--- Waits for its end: what else it printed, and how it ended ("exit 0").
+function Process:ending()
+  local output = self:read "a"
+  local _, how, number = self:wait()
+  return output, how .. " " .. number
+end
+
 --- What it prints, in the formats of file:read.
 function Process:read(...)
   return self.pipe:read(...)
@@ -332,6 +339,52 @@ function helper.until_waiting(...)
   end
 end
 
+-- Shared things --------------------------------------------------------------
+
+--- A value for <close> that calls f.
+function helper.closing(f)
+  return setmetatable({}, {__close = f})
+end
+
+--- A value for <close> that closes these sockets, and the sockets.
+function helper.closer(...)
+  local list = {...}
+  return helper.closing(function()
+    for _, sock in ipairs(list) do sock:close() end
+  end), ...
+end
+
+--- Such a value, and two connected sockets; the arguments are socketpair's.
+function helper.pair(...)
+  return helper.closer(require "csock".socketpair(...))
+end
+
+-- Pieces of noise, from anywhere in it and of any length.
+local noise = {}
+for i = 1, 4000 do noise[i] = string.pack("j", math.random(0)) end
+noise = table.concat(noise)
+
+--- That many random bytes.
+function helper.random_bytes(n)
+  local parts, length = {}, 0
+  while length < n do
+    local from, upto = math.random(#noise), math.random(#noise)
+    local part = noise:sub(from, upto) .. string.pack("j", math.random(0))
+    parts[#parts + 1], length = part, length + #part
+  end
+  return table.concat(parts):sub(1, n)
+end
+
+--- All that comes from a socket up to the end of its stream.
+function helper.read_all(sock)
+  local pieces = {}
+  repeat
+    local data = sock:recv(4096)
+    pieces[#pieces + 1] = data
+  until data == ""
+  return table.concat(pieces)
+end
+
 -- Round each test ---------------------------------------------------------
 
 -- What the run was at, for whoever finds it dead.
@@ -368,10 +421,6 @@ if results then
   end)
 end
 
-local function closing(f)
-  return setmetatable({}, {__close = f})
-end
-
 -- The body itself is wrapped, so that what is found wrong fails this test and
 -- not the file; by variables that close, so that an error keeps its trace.
 busted.subscribe({"test", "start"}, function(element)
@@ -385,12 +434,12 @@ busted.subscribe({"test", "start"}, function(element)
     note(full_name(element) .. "\n")
     helper.deadline(deadline)
     local before = snapshot()
-    local _last <close> = closing(function()
+    local _last <close> = helper.closing(function()
       clean_up()
       no_deadline()
       note ""
     end)
-    local _first <close> = closing(function(_, err)
+    local _first <close> = helper.closing(function(_, err)
       if finally then finally() end
       clean_up()
       if err == nil then check_leaks(before) end

@@ -10,18 +10,12 @@ local helper = require "spec.helper"
 local loop = require "csock.loop"
 local safe = require "csock.safe"
 local socketserver = require "csock.socketserver"
+local closer = helper.closer
 local misused = helper.misused
 
 local NOWHERE = {"127.0.0.1", 1}        -- where nobody listens
 local NOBODY = "nosuch.invalid"
 local NOFD = 99999
-
-local function closing(...)
-  local list = {...}
-  return setmetatable({}, {__close = function()
-    for _, sock in ipairs(list) do sock:close() end
-  end})
-end
 
 -- Runs f outside of tasks, then in one.
 local function everywhere(f)
@@ -299,7 +293,7 @@ describe("methods of csock.safe's sockets", function()
   it("give what csock's give", everywhere(function()
     local function results(m)
       local a, b = m.socketpair()
-      local _close <close> = closing(a, b)
+      local _close <close> = closer(a, b)
       local buffer = m.buffer(3)
       local list = {a:sendall "hello", b:recv(2), b:recv_into(buffer),
         tostring(buffer), b:send "xyz", a:recvfrom(9), a:sendmsg {"a", "b"},
@@ -339,7 +333,7 @@ describe("methods of csock.safe's sockets", function()
 
   it("return their own timeout, and EAGAIN", everywhere(function()
     local a, b = safe.socketpair()
-    local _close <close> = closing(a, b)
+    local _close <close> = closer(a, b)
     a.timeout = 0.01
     local err = returned(a:recv(1))
     assert.are.same({csock.timeout, "ETIMEDOUT", "timed out", "recv"},
@@ -358,7 +352,7 @@ describe("methods of csock.safe's sockets", function()
   it("return that the socket was closed while they waited", function()
     loop.run(function()
       local a, b = safe.socketpair()
-      local _close <close> = closing(a, b)
+      local _close <close> = closer(a, b)
       local task = loop.spawn(a.recv, a, 1)
       loop.sleep(0)
       a:close()
@@ -370,13 +364,13 @@ describe("methods of csock.safe's sockets", function()
     function()
       local a, b = safe.socketpair()
       local c, d = safe.socketpair()
-      local _close <close> = closing(a, b, c, d)
+      local _close <close> = closer(a, b, c, d)
       a.timeout = 0.01
       local file <close> = a:makefile "rb"
       local err = returned(c:sendfile(file))
       assert.are.same({"ETIMEDOUT", "read"}, {err.code, err.op})
       local loud, other = csock.socketpair()
-      local _close_too <close> = closing(loud, other)
+      local _close_too <close> = closer(loud, other)
       local again <close> = a:makefile "rb"
       err = raised(loud.sendfile, loud, again)
       assert.are.same({"ETIMEDOUT", "read"}, {err.code, err.op})
@@ -461,7 +455,7 @@ describe("csock.safe.socket", function()
     local a, b = safe.socketpair()
     local copy <close> = client:dup()
     local other <close> = safe.fromfd(client:fileno())
-    local _close <close> = closing(a, b)
+    local _close <close> = closer(a, b)
     for _, sock in ipairs {listener, client, server, a, b, copy, other} do
       assert.are.equal(safe.socket, class.type(sock))
       sock:close()
@@ -472,7 +466,7 @@ describe("csock.safe.socket", function()
   it("leaves csock's as they are", everywhere(function()
     local a, b = csock.socketpair()
     local c, d = connected(csock)
-    local _close <close> = closing(a, b, c, d)
+    local _close <close> = closer(a, b, c, d)
     for _, sock in ipairs {a, b, c, d} do
       assert.are.equal(csock.socket, class.type(sock))
       sock:close()
@@ -620,7 +614,7 @@ describe("files of csock.safe's sockets", function()
 
   it("return a timeout, and lose no byte by it", everywhere(function()
     local a, b = safe.socketpair()
-    local _close <close> = closing(a, b)
+    local _close <close> = closer(a, b)
     a.timeout = 0.01
     local file <close> = a:makefile "r"
     b:sendall "one"
@@ -655,7 +649,7 @@ describe("files of csock.safe's sockets", function()
   it("raise in iteration, as Lua's io does", everywhere(function()
     local function all(iterator) for _ in iterator do end end
     local a, b = safe.socketpair()
-    local _close <close> = closing(a, b)
+    local _close <close> = closer(a, b)
     a.timeout = 0.01
     b:sendall "one\ntwo\n3"
     for _, lines in ipairs {
@@ -670,7 +664,7 @@ describe("files of csock.safe's sockets", function()
 
   it("iterate to the end", everywhere(function()
     local a, b = safe.socketpair()
-    local _close <close> = closing(a, b)
+    local _close <close> = closer(a, b)
     b:sendall "one\ntwo\n1 2 3"
     b:close()
     local file <close> = a:makefile "r"
@@ -681,7 +675,7 @@ describe("files of csock.safe's sockets", function()
 
   it("are safe when the class makes them", everywhere(function()
     local a, b = safe.socketpair()
-    local _close <close> = closing(a, b)
+    local _close <close> = closer(a, b)
     a.timeout = 0.01
     local file <close> = safe.file(a, "r")
     assert.are.equal("ETIMEDOUT", returned(file:read(1)).code)
@@ -694,7 +688,7 @@ end)
 local function silent()
   local listener = csock.create_server({"127.0.0.1", 0}, {backlog = 0})
   local filler = csock.create_connection(listener:getsockname())
-  return {"127.0.0.1", listener:getsockname().port}, closing(listener, filler)
+  return {"127.0.0.1", listener:getsockname().port}, closer(listener, filler)
 end
 
 describe("csock.safe in a task", function()
@@ -702,7 +696,7 @@ describe("csock.safe in a task", function()
     loop.run(function()
       local address, _silent <close> = silent()
       local a, b = safe.socketpair()
-      local _close <close> = closing(a, b)
+      local _close <close> = closer(a, b)
       local file <close> = a:makefile "r"
       local waits = {
         function() return a:recv(1) end,
@@ -732,7 +726,7 @@ describe("csock.safe in a task", function()
   it("waits as csock does", function()
     loop.run(function()
       local a, b = safe.socketpair()
-      local _close <close> = closing(a, b)
+      local _close <close> = closer(a, b)
       local task = loop.spawn(function() return a:recv(10) end)
       loop.sleep(0)
       assert.are.equal("waiting", task:status())
@@ -746,7 +740,7 @@ describe("loop.timeout round csock.safe", function()
   it("raises, as its limit is not the call's", everywhere(function()
     local address, _silent <close> = silent()
     local a, b = safe.socketpair()
-    local _close <close> = closing(a, b)
+    local _close <close> = closer(a, b)
     a.timeout = 60
     local file <close> = a:makefile "r"
     for _, wait in ipairs {
@@ -767,7 +761,7 @@ describe("loop.timeout round csock.safe", function()
   it("does not touch the call's own", everywhere(function()
     local address, _silent <close> = silent()
     local a, b = safe.socketpair()
-    local _close <close> = closing(a, b)
+    local _close <close> = closer(a, b)
     a.timeout = 0.01
     local err = returned(loop.timeout(60, a.recv, a, 1))
     assert.are.equal(csock.timeout, class.type(err))

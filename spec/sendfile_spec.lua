@@ -6,6 +6,7 @@
 local helper = require "spec.helper"
 local csock = require "csock"
 local loop = require "csock.loop"
+local pair = helper.pair
 local refuses, refused = helper.refuses, helper.refused
 
 local SIZE = helper.slow and 1 << 20 or 10 << 20
@@ -22,17 +23,6 @@ end)
 teardown(function() os.remove(path) end)
 
 -- Tools -------------------------------------------------------------------
-
--- A value that closes these sockets, and the sockets.
-local function closing(...)
-  return setmetatable({...}, {
-    __close = function(self)
-      for _, sock in ipairs(self) do sock:close() end
-    end,
-  }), ...
-end
-
-local function pair(...) return closing(csock.socketpair(...)) end
 
 local function receive(sock)
   local parts = {}

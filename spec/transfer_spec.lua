@@ -8,6 +8,8 @@ local lfs = require "lfs"
 local helper = require "spec.helper"
 local csock = require "csock"
 local loop = require "csock.loop"
+local closer, pair, until_waiting =
+  helper.closer, helper.pair, helper.until_waiting
 local refuses, refused = helper.refuses, helper.refused
 
 local AF_INET, SOCK_DGRAM = csock.AF_INET, csock.SOCK_DGRAM
@@ -21,23 +23,12 @@ local function everywhere(name, f)
   it(name .. ", in a task", function() loop.run(f) end)
 end
 
--- A value that closes these sockets, and the sockets.
-local function closing(...)
-  return setmetatable({...}, {
-    __close = function(self)
-      for _, sock in ipairs(self) do sock:close() end
-    end,
-  }), ...
-end
-
-local function pair(...) return closing(csock.socketpair(...)) end
-
 local function tcp_pair()
   local listener <close> = csock.socket()
   listener:bind {"127.0.0.1", 0}
   listener:listen()
   local client = csock.create_connection(listener:getsockname())
-  return closing(client, (listener:accept()))
+  return closer(client, (listener:accept()))
 end
 
 local function udp_pair()
@@ -45,15 +36,7 @@ local function udp_pair()
   local b = csock.socket(AF_INET, SOCK_DGRAM)
   a:bind {"127.0.0.1", 0}
   b:bind {"127.0.0.1", 0}
-  return closing(a, b)
-end
-
-local function until_waiting(task)
-  while task:status() ~= "waiting" do
-    if task:status() == "failed" then task:join() end
-    assert.are_not.equal("done", task:status())
-    loop.sleep(0)
-  end
+  return closer(a, b)
 end
 
 -- Bytes that f leaves behind for the collector.
