@@ -3,16 +3,11 @@
 
 local csock = require "csock"
 local helper = require "spec.helper"
+local unused_port = helper.unused_port
 local misused, raises = helper.misused, helper.raises
 
 local loop = csock.loop
 local HOST = "localhost"
-
-local function unused_port()
-  local sock <close> = csock.socket()
-  sock:bind {HOST, 0}
-  return sock:getsockname()[2]
-end
 
 -- Runs f inside a task and outside of tasks.
 local function both(f)

@@ -2,15 +2,10 @@
 
 local csock = require "csock"
 local helper = require "spec.helper"
+local unused_port = helper.unused_port
 local misused = helper.misused
 
 local loop = csock.loop
-
-local function unused_port()
-  local sock <close> = csock.socket()
-  sock:bind {"127.0.0.1", 0}
-  return sock:getsockname()[2]
-end
 
 describe("CreateServerTest", function()
   it("test_address: what was asked for", function()
