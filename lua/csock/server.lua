@@ -145,7 +145,7 @@ local Serving = {}
 Serving.__index = Serving
 
 local function begin_serving(self)
-  self._gate = proxy.gate(self) -- raises, if it is malformed
+  self._gate = proxy.gate(self) or false -- raises, if malformed
   local serving = setmetatable({server = self}, Serving)
   if self.slow_callback then limits.watch_slow(self, self.slow_callback) end
   self._serving = loop.current()
@@ -156,7 +156,10 @@ local function begin_serving(self)
   if serving.watch then
     serving.task = loop.spawn(watch_signals, self, serving.watch)
   end
-  self._report = self.notify and not self.worker and systemd._report(self)
+  self._report = false -- in a worker it would be the parent's
+  if self.notify and not self.worker then
+    self._report = systemd._report(self) or false
+  end
   return serving
 end
 
