@@ -55,7 +55,7 @@ static const struct sockaddr *testaddress(lua_State *L, int arg) {
 static int check_path(lua_State *L, int arg, cs_Address *a) {
   size_t len;
   const char *path;
-  if (lua_type(L, arg) != LUA_TSTRING) luaL_typeerror(L, arg, "path");
+  if (lua_type(L, arg) != LUA_TSTRING) cs_typeerror(L, arg, "path");
   path = lua_tolstring(L, arg, &len);
   if (len > 0 && path[0] != '\0') {
     if (strlen(path) != len) cs_badaddress(L, arg, "embedded zero in the path");
@@ -106,7 +106,7 @@ static int check_internet(lua_State *L, int arg, int family, cs_Address *a) {
   const char *host;
   size_t len;
   in_port_t port;
-  if (!lua_istable(L, arg)) luaL_typeerror(L, arg, "{host, port}");
+  if (!lua_istable(L, arg)) cs_typeerror(L, arg, "{host, port}");
   port = htons((in_port_t)cs_getnumber(L, arg, 2, "port", 0, 65535));
   if (lua_geti(L, arg, 1) != LUA_TSTRING)
     cs_badaddress(L, arg, "host must be a string");
@@ -142,7 +142,7 @@ static int parse_items(lua_State *L, int arg, int family, int proto,
   int top = lua_gettop(L), err;
   if (row->parse == NULL) cs_badaddress(L, arg, "no addresses for this family");
   if (!lua_istable(L, arg))
-    luaL_typeerror(L, arg, lua_pushfstring(L, "{%s ...}", row->names[0]));
+    cs_typeerror(L, arg, lua_pushfstring(L, "{%s ...}", row->names[0]));
   err = row->parse(L, arg, &a->u);
   lua_settop(L, top);
   a->len = (socklen_t)row->size;

@@ -42,7 +42,7 @@ const char *cs_todata(lua_State *L, int arg, size_t *len) {
 /* The same, or an argument error. */
 const char *cs_checkdata(lua_State *L, int arg, size_t *len) {
   const char *data = cs_todata(L, arg, len);
-  if (data == NULL) luaL_typeerror(L, arg, "string or buffer");
+  if (data == NULL) cs_typeerror(L, arg, "string or buffer");
   return data;
 }
 
@@ -55,7 +55,7 @@ static cs_Buffer *self(lua_State *L) {
     lua_pop(L, 1);
     if (same) return p;
   }
-  luaL_typeerror(L, 1, BUFFER);
+  cs_typeerror(L, 1, BUFFER);
   return NULL;
 }
 
@@ -96,7 +96,7 @@ static int buffer_new(lua_State *L) {
   } else {
     size_t len;
     const char *data = cs_todata(L, 1, &len);
-    if (data == NULL) luaL_typeerror(L, 1, "size, string or buffer");
+    if (data == NULL) cs_typeerror(L, 1, "size, string or buffer");
     memcpy(new_buffer(L, len)->data, data, len);
   }
   return 1;

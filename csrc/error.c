@@ -243,27 +243,33 @@ int cs_misuse(lua_State *L, const char *format, ...) {
   return lua_error(L);
 }
 
-/* luaL_argerror, which for a property's setter names the property: it is
-** called by the dispatcher of a metamethod, whose second argument is the key.
-*/
+/* luaL_argerror, with two differences.  For a property's setter it names the
+** property: that is called by the dispatcher of a metamethod, whose second
+** argument is the key.  And where a function of csock has passed the argument
+** on, it blames whoever called that one. */
 int cs_argerror(lua_State *L, int arg, const char *what) {
-  lua_Debug setter, dispatcher;
-  lua_getstack(L, 0, &setter);
-  lua_getinfo(L, "n", &setter);
-  if (setter.name == NULL && lua_getstack(L, 1, &dispatcher)) {
-    lua_getinfo(L, "n", &dispatcher);
-    if (strcmp(dispatcher.namewhat, "metamethod") == 0 &&
-        lua_getlocal(L, &dispatcher, 2) != NULL)
-      return cs_misuse(L, "bad value for property '%s' (%s)",
-                       lua_tostring(L, -1), what);
-  }
+  lua_Debug here, caller;
+  lua_getstack(L, 0, &here);
+  lua_getinfo(L, "n", &here);
+  if (!lua_getstack(L, 1, &caller)) return luaL_argerror(L, arg, what);
+  lua_getinfo(L, "Sn", &caller);
+  if (here.name == NULL && strcmp(caller.namewhat, "metamethod") == 0 &&
+      lua_getlocal(L, &caller, 2) != NULL)
+    return cs_misuse(L, "bad value for property '%s' (%s)", lua_tostring(L, -1),
+                     what);
+  if (here.name != NULL && is_ours(L, &caller))
+    return cs_misuse(L, "bad argument #%d to '%s' (%s)",
+                     arg - (strcmp(here.namewhat, "method") == 0), here.name,
+                     what);
   return luaL_argerror(L, arg, what);
 }
 
 int cs_typeerror(lua_State *L, int arg, const char *expected) {
+  const char *got = luaL_typename(L, arg);
+  if (luaL_getmetafield(L, arg, "__name") == LUA_TSTRING)
+    got = lua_tostring(L, -1);
   return cs_argerror(L, arg,
-                     lua_pushfstring(L, "%s expected, got %s", expected,
-                                     luaL_typename(L, arg)));
+                     lua_pushfstring(L, "%s expected, got %s", expected, got));
 }
 
 /* An argument that fits an int. */

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "error.h"
 #include "family.h"
 
 #if defined(__linux__)
@@ -43,7 +44,7 @@
 */
 
 int cs_badaddress(lua_State *L, int arg, const char *what) {
-  return luaL_argerror(L, arg, lua_pushfstring(L, "address: %s", what));
+  return cs_argerror(L, arg, lua_pushfstring(L, "address: %s", what));
 }
 
 /* The value on top of the stack, which is popped. */

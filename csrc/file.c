@@ -26,7 +26,7 @@ static const char plain = 'F';  /* registry key of the class' metatable */
 /* The file at index 1, open or closed. */
 cs_File *cs_tofile(lua_State *L) {
   cs_File *f = cs_tonative(L, 1, &native);
-  if (f == NULL) luaL_typeerror(L, 1, "file");
+  if (f == NULL) cs_typeerror(L, 1, "file");
   return f;
 }
 
@@ -67,7 +67,7 @@ static int make(lua_State *L) {
   int buffering = cs_optint(L, 3, -1);
   cs_File *f;
   if (strspn(mode, "rwb") != len)
-    return luaL_argerror(
+    return cs_argerror(
         L, 2,
         lua_pushfstring(L, "invalid mode '%s' (only r, w, b allowed)", mode));
   f = lua_newuserdatauv(L, sizeof *f, CS_FILEVALUES);

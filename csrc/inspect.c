@@ -1,7 +1,6 @@
 /* inspect: reads what loop and task keep, and changes nothing but names and
-** limits.  What
-** a task waits for is not recorded beyond the operation's name: the object is
-** still the first argument of the function that waits.
+** limits.  What a task waits for is not recorded beyond the operation's name:
+** the object is still the first argument of the function that waits.
 ** Invariant: a coroutine is looked into only when it was reached from its
 ** task's, step by step; `waiter` alone may be a pointer to one that is gone. */
 

@@ -267,14 +267,14 @@ static void spread(lua_State *L, int arg) {
   lua_pushnil(L);
   lua_replace(L, arg);
   lua_pushnil(L);
-  if (lua_next(L, TIMEOUT + 1) == 0) luaL_argerror(L, arg, "no options");
+  if (lua_next(L, TIMEOUT + 1) == 0) cs_argerror(L, arg, "no options");
   do {
     int place = arg;
     const char *key =
         lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "?";
     while (place <= TIMEOUT && strcmp(names[place - 1], key) != 0) place++;
     if (place > TIMEOUT)
-      luaL_argerror(L, arg, lua_pushfstring(L, "unknown option '%s'", key));
+      cs_argerror(L, arg, lua_pushfstring(L, "unknown option '%s'", key));
     lua_pushvalue(L, -1);
     lua_replace(L, place);
     lua_pop(L, 1);
@@ -301,7 +301,7 @@ static const char *check_port(lua_State *L) {
   port = opt_name(L, PORT);
   if (port != NULL && strspn(port, "-0123456789") == strlen(port) &&
       (*port == '-' || strtoul(port, NULL, 10) > 65535))
-    luaL_argerror(L, PORT, "port must be 0-65535");
+    cs_argerror(L, PORT, "port must be 0-65535");
   return port;
 }
 
@@ -347,7 +347,7 @@ static int parse_host(lua_State *L, struct sockaddr_storage *found) {
   int err;
   lua_geti(L, 1, 1);
   if (lua_type(L, -1) != LUA_TSTRING)
-    return luaL_argerror(L, 1, "address: host must be a string");
+    return cs_argerror(L, 1, "address: host must be a string");
   memset(&hints, 0, sizeof hints);
   hints.ai_socktype = SOCK_STREAM;
   hints.ai_flags = AI_NUMERICHOST;
@@ -372,7 +372,7 @@ static int get_address(lua_State *L, cs_Address *a) {
   err = parse_host(L, &found);
   if (err != 0) return err;
   if (found.ss_family == AF_INET && lua_geti(L, 1, 3) != LUA_TNIL)
-    luaL_argerror(L, 1, "address: two items for IPv4");
+    cs_argerror(L, 1, "address: two items for IPv4");
   if (!cs_checkaddress(L, 1, found.ss_family, 0, a)) set_host(a, &found);
   return 0;
 }

@@ -289,7 +289,7 @@ static void check_file(lua_State *L) {
     luaL_argcheck(L, get_file(L, 2) != NULL, 2, "closed file");
     return;
   }
-  if (push_method(L, 2, "read") == LUA_TNIL) luaL_typeerror(L, 2, "file");
+  if (push_method(L, 2, "read") == LUA_TNIL) cs_typeerror(L, 2, "file");
   if (push_method(L, 2, "mode") == LUA_TSTRING)
     luaL_argcheck(L, strchr(lua_tostring(L, -1), 'b') != NULL, 2,
                   "file should be opened in binary mode");

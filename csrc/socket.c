@@ -35,7 +35,7 @@ cs_Socket *cs_testsocket(lua_State *L) {
 /* For cs_tosocket, when it is not a plain one. */
 cs_Socket *cs_tosubclass(lua_State *L) {
   cs_Socket *s = cs_testsocket(L);
-  if (s == NULL) luaL_typeerror(L, 1, "socket");
+  if (s == NULL) cs_typeerror(L, 1, "socket");
   return s;
 }
 

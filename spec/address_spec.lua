@@ -2,28 +2,13 @@
 -- refuses before anything is done.  Not here: AF_UNIX names, which are plain
 -- strings (socket_spec), and the look-up of host names (resolve_spec).
 
+local helper = require "spec.helper"
 local csock = require "csock"
 local loop = require "csock.loop"
+local misused, refused = helper.misused, helper.refused
 
 local AF_INET, AF_INET6, AF_UNIX = csock.AF_INET, csock.AF_INET6, csock.AF_UNIX
 local SOCK_STREAM, SOCK_DGRAM = csock.SOCK_STREAM, csock.SOCK_DGRAM
-
--- f raises Lua's own kind of argument error, which blames a line of this file.
-local function misused(pattern, f)
-  local ok, err = pcall(f)
-  assert.is_false(ok, "nothing was raised")
-  assert.are.equal("string", type(err), tostring(err))
-  assert.matches("^[%w_/.]*address_spec%.lua:%d+: ", err)
-  assert.matches(pattern, err)
-end
-
-local function refused(code, f, ...)
-  local ok, err = pcall(f, ...)
-  assert.is_false(ok, "nothing was raised")
-  assert.is_true(csock.isinstance(err, csock.error), tostring(err))
-  assert.are.equal(code, err.code)
-  return err
-end
 
 local has_v6 = pcall(function()
   local sock <close> = csock.socket(AF_INET6)

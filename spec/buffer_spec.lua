@@ -2,17 +2,9 @@
 -- (transfer_spec).
 -- Invariant: nothing is opened.
 
+local helper = require "spec.helper"
 local csock = require "csock"
-
--- f raises this message (plain), with the position of f, written in one line.
-local function refuses(text, f)
-  local ok, err = pcall(f)
-  assert.is_false(ok, "no error was raised")
-  assert.truthy(err:find(text, 1, true), err)
-  local info = debug.getinfo(f, "S")
-  local where = ("%s:%d: "):format(info.short_src, info.linedefined)
-  assert.equal(where, err:sub(1, #where), err)
-end
+local refuses = helper.refuses
 
 describe("a buffer", function()
   it("is made of a size, in zeros, or of bytes", function()

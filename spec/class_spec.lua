@@ -3,23 +3,13 @@
 -- makes empty ones.
 -- Invariant: each test makes the classes it needs and shares none.
 
+local helper = require "spec.helper"
 local class = require "csock.class"
 local core = require "csock.core".class
+local refuses = helper.refuses
 
 local property, super = class.property, class.super
 local isinstance, issubclass = class.isinstance, class.issubclass
-
--- Asserts that f fails with this text (plain), blaming its own line; so f has
--- to be written in one.
-local function refuses(text, f)
-  local ok, err = pcall(f)
-  assert.is_false(ok, "no error was raised")
-  assert.is_string(err)
-  local info = debug.getinfo(f, "S")
-  local where = ("%s:%d: "):format(info.short_src, info.linedefined)
-  assert.equal(where, err:sub(1, #where), err)
-  assert.truthy(err:find(text, 1, true), err)
-end
 
 local function names(classes)
   local list = {}

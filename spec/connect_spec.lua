@@ -3,29 +3,11 @@
 
 local csock = require "csock"
 local helper = require "spec.helper"
+local unused_port = helper.unused_port
+local misused, raises = helper.misused, helper.raises
 
 local loop = csock.loop
 local HOST = "localhost"
-
-local function raises(class, f, ...)
-  local ok, err = pcall(f, ...)
-  assert.is_false(ok, "no error was raised")
-  assert.is_true(csock.isinstance(err, class), tostring(err))
-  return err
-end
-
-local function refuses(pattern, f, ...)
-  local ok, err = pcall(f, ...)
-  assert.is_false(ok, "no error was raised")
-  assert.is_string(err)
-  assert.is_truthy(err:find(pattern), err)
-end
-
-local function unused_port()
-  local sock <close> = csock.socket()
-  sock:bind {HOST, 0}
-  return sock:getsockname()[2]
-end
 
 -- Runs f inside a task and outside of tasks.
 local function both(f)
@@ -260,8 +242,8 @@ describe("BasicTCPTest2", function()
 
   it("testShutdown_overflow: numbers of other sizes", function()
     serv_conn:send(MESSAGE)
-    refuses("out of range", serv_conn.shutdown, serv_conn, 0x80000000)
-    refuses("out of range", serv_conn.shutdown, serv_conn, 2 + 0x100000000)
+    misused("out of range", serv_conn.shutdown, serv_conn, 0x80000000)
+    misused("out of range", serv_conn.shutdown, serv_conn, 2 + 0x100000000)
     serv_conn:shutdown(2)
     assert.are.equal(MESSAGE, cli_conn:recv(1024))
   end)
@@ -314,7 +296,7 @@ describe("create_connection", function()
     loop.run(function()
       local hole <close> = silent "127.0.0.1"
       local other <close> = silent "127.0.0.2"
-      -- the second hole has another port: what refuses there is done with
+      -- the second hole has another port: what misused there is done with
       local task = loop.spawn(csock.create_connection,
         {"127.0.0.1 127.0.0.1", hole[1]}, 5)
       loop.sleep(0.4)                 -- both are under way
@@ -477,17 +459,17 @@ describe("create_connection", function()
 
   it("refuses misuse at once", function()
     local connect = csock.create_connection
-    refuses("#1.*{host, port} expected", connect)
-    refuses("#1.*{host, port} expected", connect, "localhost")
-    refuses("#2.*seconds", connect, {HOST, 1}, -1)
-    refuses("#2.*seconds", connect, {HOST, 1}, 0 / 0)
-    refuses("#2.*seconds", connect, {HOST, 1}, "5")
-    refuses("#2.*seconds", connect, {HOST, 1}, {timeout = "5"})
-    refuses("unknown option 'timeuot'", connect, {HOST, 1}, {timeuot = 5})
-    refuses("#3.*source_address", connect, {HOST, 1}, 5, "localhost")
-    refuses("#2.*no options", connect, {HOST, 1}, {})
-    refuses("#3", connect, {HOST, 1}, {timeout = 5}, {HOST, 0})
-    refuses("port must be", connect, {HOST, 65536})
+    misused("#1.*{host, port} expected", connect)
+    misused("#1.*{host, port} expected", connect, "localhost")
+    misused("#2.*seconds", connect, {HOST, 1}, -1)
+    misused("#2.*seconds", connect, {HOST, 1}, 0 / 0)
+    misused("#2.*seconds", connect, {HOST, 1}, "5")
+    misused("#2.*seconds", connect, {HOST, 1}, {timeout = "5"})
+    misused("unknown option 'timeuot'", connect, {HOST, 1}, {timeuot = 5})
+    misused("#3.*source_address", connect, {HOST, 1}, 5, "localhost")
+    misused("#2.*no options", connect, {HOST, 1}, {})
+    misused("#3", connect, {HOST, 1}, {timeout = 5}, {HOST, 0})
+    misused("port must be", connect, {HOST, 65536})
   end)
 
   it("says in its error where it was called", function()

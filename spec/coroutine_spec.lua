@@ -7,41 +7,18 @@ local csock = require "csock"
 local loop = require "csock.loop"
 local theirs = coroutine
 local ours = require "csock.coroutine"
+local closing, pair, until_waiting =
+  helper.closing, helper.pair, helper.until_waiting
+local failure = helper.failure
 
 -- Tools -------------------------------------------------------------------
-
-local function failure(f, ...)
-  local ok, err = pcall(f, ...)
-  assert.is_false(ok, "nothing was raised")
-  return err
-end
 
 local function is_a(class, err)
   assert.is_true(csock.isinstance(err, class), tostring(err))
 end
 
-local function closing(f)
-  return setmetatable({}, {__close = f})
-end
-
--- Two connected sockets, and what closes both at the end of a block.
-local function pair()
-  local a, b = csock.socketpair()
-  return a, b, closing(function()
-    a:close()
-    b:close()
-  end)
-end
-
 -- Long enough to be noticed: a test that really waits for it fails.
 local function for_ever() loop.sleep(1000) end
-
-local function until_waiting(task)
-  while task:status() ~= "waiting" do
-    assert.is_truthy(("ready running"):find(task:status()), task:status())
-    loop.sleep(0)
-  end
-end
 
 -- Values as text; threads and functions, which differ each time, by type.
 local function shown(...)
@@ -427,7 +404,7 @@ describe("a wait inside csock.coroutine", function()
   end)
 
   it("outside of tasks waits in the system", function()
-    local a, b, _both <close> = pair()
+    local _both <close>, a, b = pair()
     b:send "x"
     local f = ours.wrap(function()
       loop.sleep(0.001)
@@ -447,7 +424,7 @@ describe("a wait inside csock.coroutine", function()
   end)
 
   it("is not disturbed by values that go both ways", function()
-    local a, b, _both <close> = pair()
+    local _both <close>, a, b = pair()
     loop.run(function()
       local thread = ours.create(function(...)
         local first = {n = select("#", ...), ...}
@@ -467,7 +444,7 @@ describe("a wait inside csock.coroutine", function()
   end)
 
   it("passes through three of them", function()
-    local a, b, _both <close> = pair()
+    local _both <close>, a, b = pair()
     loop.run(function()
       local log = {}
       local function note(value) log[#log + 1] = value end
@@ -518,7 +495,7 @@ describe("a wait inside csock.coroutine", function()
   end)
 
   it("passes pcall on its way", function()
-    local a, b, _both <close> = pair()
+    local _both <close>, a, b = pair()
     loop.run(function()
       loop.spawn(b.send, b, "x")
       local f = ours.wrap(function() return pcall(a.recv, a, 1) end)
@@ -527,7 +504,7 @@ describe("a wait inside csock.coroutine", function()
   end)
 
   it("passes a metamethod on its way", function()
-    local a, b, _both <close> = pair()
+    local _both <close>, a, b = pair()
     loop.run(function()
       loop.spawn(b.send, b, "x")
       local lazy = setmetatable({}, {__index = function()
@@ -539,7 +516,7 @@ describe("a wait inside csock.coroutine", function()
   end)
 
   it("serves a for loop with a generator over a socket", function()
-    local a, b, _both <close> = pair()
+    local _both <close>, a, b = pair()
     loop.run(function()
       local function lines(sock)
         return ours.wrap(function()
@@ -571,8 +548,8 @@ describe("a wait inside csock.coroutine", function()
   end)
 
   it("lets two tasks have generators of their own", function()
-    local a, b, _first <close> = pair()
-    local c, d, _second <close> = pair()
+    local _first <close>, a, b = pair()
+    local _second <close>, c, d = pair()
     loop.run(function()
       local function read(sock)
         local list = {}
@@ -613,7 +590,7 @@ describe("a wait inside csock.coroutine", function()
   end)
 
   it("can be the turn that a busy task gives away", function()
-    local a, b, _both <close> = pair()
+    local _both <close>, a, b = pair()
     loop.run(function()
       local turns, rounds = 0, 0
       local busy = loop.spawn(ours.wrap(function()
@@ -633,7 +610,7 @@ describe("a wait inside csock.coroutine", function()
   end)
 
   it("leaves the outer one's waits alone", function()
-    local a, b, _both <close> = pair()
+    local _both <close>, a, b = pair()
     loop.run(function()
       local f = ours.wrap(function()
         loop.sleep(0)
@@ -695,7 +672,7 @@ describe("a wait inside csock.coroutine", function()
   end)
 
   it("can go on in another task, after a yield", function()
-    local a, b, _both <close> = pair()
+    local _both <close>, a, b = pair()
     loop.run(function()
       local f = ours.wrap(function()
         ours.yield(a:recv(1))
@@ -709,7 +686,7 @@ describe("a wait inside csock.coroutine", function()
   end)
 
   it("can go on outside of tasks, after a yield", function()
-    local a, b, _both <close> = pair()
+    local _both <close>, a, b = pair()
     local f = ours.wrap(function()
       ours.yield(a:recv(1))
       return a:recv(1)
@@ -773,7 +750,7 @@ describe("an error after a wait inside csock.coroutine", function()
   end)
 
   it("of a socket names the line of the operation", function()
-    local a, b, _both <close> = pair()
+    local _both <close>, a, b = pair()
     loop.run(function()
       loop.spawn(function() a:close() end)
       local line = debug.getinfo(1, "l").currentline + 2
@@ -857,7 +834,7 @@ describe("what comes from outside while an inner coroutine waits", function()
   end)
 
   it("works in it: loop.timeout", function()
-    local a, _b, _both <close> = pair()
+    local _both <close>, a, _b = pair()
     loop.run(function()
       local f = ours.wrap(function()
         is_a(csock.timeout, failure(loop.timeout, 0.001, a.recv, a, 1))
@@ -869,7 +846,7 @@ describe("what comes from outside while an inner coroutine waits", function()
   end)
 
   it("works in it: a socket's own timeout", function()
-    local a, _b, _both <close> = pair()
+    local _both <close>, a, _b = pair()
     a.timeout = 0.001
     loop.run(function()
       local ok, err = ours.resume(ours.create(function() a:recv(1) end))
@@ -893,7 +870,7 @@ end)
 
 describe("a coroutine that waits", function()
   it("cannot be resumed by another task", function()
-    local a, b, _both <close> = pair()
+    local _both <close>, a, b = pair()
     loop.run(function()
       local thread = ours.create(function()
         ours.yield(a:recv(1))

@@ -1,22 +1,11 @@
 -- create_server: create_server and has_dualstack_ipv6.
 
 local csock = require "csock"
-require "spec.helper"
+local helper = require "spec.helper"
+local unused_port = helper.unused_port
+local misused = helper.misused
 
 local loop = csock.loop
-
-local function refuses(pattern, f, ...)
-  local ok, err = pcall(f, ...)
-  assert.is_false(ok, "no error was raised")
-  assert.is_string(err)
-  assert.is_truthy(err:find(pattern), err)
-end
-
-local function unused_port()
-  local sock <close> = csock.socket()
-  sock:bind {"127.0.0.1", 0}
-  return sock:getsockname()[2]
-end
 
 describe("CreateServerTest", function()
   it("test_address: what was asked for", function()
@@ -135,16 +124,19 @@ describe("create_server", function()
   end)
 
   it("refuses misuse before anything is made", function()
-    refuses("#1.*{host, port} expected", csock.create_server)
-    refuses("#1.*{host, port} expected", csock.create_server, 80)
-    refuses("#2.*table expected, got number", csock.create_server,
+    misused("#1.*{host, port} expected", csock.create_server)
+    misused("#1.*{host, port} expected", csock.create_server, 80)
+    misused("#2.*table expected, got number", csock.create_server,
       {"", 0}, csock.AF_INET6)
-    refuses("unknown option 'reuseport'", csock.create_server, {"", 0},
+    misused("unknown option 'reuseport'", csock.create_server, {"", 0},
       {reuseport = true})
-    refuses("dualstack_ipv6 requires AF_INET6 family", csock.create_server,
+    misused("dualstack_ipv6 requires AF_INET6 family", csock.create_server,
       {"", 0}, {dualstack_ipv6 = true})
-    refuses("port must be 0%-65535", csock.create_server, {"", 65536})
-    refuses("integer expected", csock.create_server, {"", 0}, {backlog = "x"})
+    misused("port must be 0%-65535", csock.create_server, {"", 65536})
+    for _, key in ipairs {"backlog", "family"} do
+      misused("#2.*" .. key .. ": integer expected", csock.create_server,
+        {"", 0}, {[key] = "x"})
+    end
   end)
 
   it("says in its error where it was called", function()

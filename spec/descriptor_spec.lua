@@ -6,6 +6,9 @@ local helper = require "spec.helper"
 local transports = require "spec.transports"
 local csock = require "csock"
 local loop = require "csock.loop"
+local closer, pair, until_waiting =
+  helper.closer, helper.pair, helper.until_waiting
+local misused = helper.misused
 
 local class = csock.class
 local AF_INET, AF_INET6, AF_UNIX = csock.AF_INET, csock.AF_INET6, csock.AF_UNIX
@@ -13,25 +16,6 @@ local SOCK_STREAM, SOCK_DGRAM = csock.SOCK_STREAM, csock.SOCK_DGRAM
 local refused = transports.refused
 
 -- Tools -------------------------------------------------------------------
-
--- f raises Lua's own kind of argument error, which blames a line of this file.
-local function misused(pattern, f, ...)
-  local args = table.pack(...)
-  local ok, err = pcall(function() f(table.unpack(args, 1, args.n)) end)
-  assert.is_false(ok, "nothing was raised")
-  assert.are.equal("string", type(err), tostring(err))
-  assert.matches("^[%w_/.]*descriptor_spec%.lua:%d+: bad argument", err)
-  assert.matches(pattern, err)
-end
-
--- Lets the loop turn until the task waits for something.
-local function until_waiting(task)
-  while task:status() ~= "waiting" do
-    assert.are_not.equal("done", task:status())
-    if task:status() == "failed" then task:join() end
-    loop.sleep(0)
-  end
-end
 
 local has_v6 = pcall(function()
   local sock <close> = csock.socket(AF_INET6)
@@ -49,22 +33,11 @@ local function listening()
   return sock
 end
 
--- A value that closes these sockets, and the sockets.
-local function closing(...)
-  return setmetatable({...}, {
-    __close = function(self)
-      for _, sock in ipairs(self) do sock:close() end
-    end,
-  }), ...
-end
-
-local function pair() return closing(csock.socketpair()) end
-
 local function connected()
   local listener <close> = listening()
   local client = csock.socket()
   client:connect(listener:getsockname())
-  return closing(client, (listener:accept()))
+  return closer(client, (listener:accept()))
 end
 
 local function has_flag(fd, flag)

@@ -22,9 +22,7 @@ end
 
 --- Waits for its end: what it printed, and how it ended.
 function example.ending(process)
-  local output = process:read "a"
-  local _, how, number = process:wait()
-  return output, how .. " " .. number
+  return process:ending()
 end
 
 --- Starts a server; it is ready, and its `port` known, when this returns.

@@ -7,16 +7,9 @@ local csock = require "csock"
 local core = require "csock.core"
 local helper = require "spec.helper"
 local safe = require "csock.safe"
+local misused = helper.misused
 
 local pack, unpack = core.address.pack, core.address.unpack
-
-local function misused(pattern, f, ...)
-  local ok, err = pcall(f, ...)
-  assert.is_false(ok, "nothing was raised")
-  assert.are.equal("string", type(err), tostring(err))
-  assert.matches("bad argument", err)
-  assert.matches(pattern, err)
-end
 
 -- The loopback interface, whose number the bytes hold.
 local lo = 1

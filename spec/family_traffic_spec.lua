@@ -7,6 +7,7 @@
 local csock = require "csock"
 local helper = require "spec.helper"
 local loop = require "csock.loop"
+local random_bytes = helper.random_bytes
 
 local AF_INET, AF_INET6 = csock.AF_INET, csock.AF_INET6
 local SOCK_RAW, SOCK_DGRAM = csock.SOCK_RAW, csock.SOCK_DGRAM
@@ -20,12 +21,6 @@ local function raw(family, proto)
   local sock = helper.socket(family, SOCK_RAW, proto)
   sock.timeout = 5
   return sock
-end
-
-local function random_bytes(n)
-  local bytes = {}
-  for i = 1, n do bytes[i] = string.char(math.random(0, 255)) end
-  return table.concat(bytes)
 end
 
 -- RFC 1071

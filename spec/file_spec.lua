@@ -6,6 +6,8 @@ local core = require "csock.core"
 local csock = require "csock"
 local helper = require "spec.helper"
 local loop = require "csock.loop"
+local pair = helper.pair
+local misused, raises = helper.misused, helper.raises
 
 local MSG = "Michael Gilfix was here\u{1234}\r\n"
 
@@ -23,34 +25,12 @@ local function connected()
   return client, (listener:accept())
 end
 
--- Two connected sockets, and a value that closes them.
-local function pair()
-  local a, b = csock.socketpair()
-  return a, b, setmetatable({}, {__close = function() close(a, b) end})
-end
-
 -- Runs f outside of tasks, then in one.
 local function everywhere(f)
   return function()
     f()
     loop.run(f)
   end
-end
-
--- The error that f raises, which has to be of this class.
-local function raises(class, f, ...)
-  local ok, err = pcall(f, ...)
-  assert.is_false(ok)
-  assert.is_true(csock.isinstance(err, class), tostring(err))
-  return err
-end
-
--- Misuse: an ordinary Lua error with this text in it.
-local function refuses(text, f, ...)
-  local ok, err = pcall(f, ...)
-  assert.is_false(ok, text)
-  assert.are.equal("string", type(err))
-  assert.is_truthy(err:find(text, 1, true), err)
 end
 
 -- What a program writes to stderr, warnings included.
@@ -74,7 +54,7 @@ describe("GeneralModuleTests", function()
   it("test_makefile_invalid_mode: others are refused", function()
     for _, mode in ipairs {"rt", "x", "+", "a"} do
       local sock <close> = csock.socket()
-      refuses("invalid mode", sock.makefile, sock, mode)
+      misused("invalid mode", sock.makefile, sock, mode)
     end
   end)
 
@@ -85,9 +65,9 @@ describe("GeneralModuleTests", function()
     assert.is_false(fp:writable())
     assert.is_false(fp:seekable())
     fp:close()
-    refuses("I/O operation on closed file", fp.readable, fp)
-    refuses("I/O operation on closed file", fp.writable, fp)
-    refuses("I/O operation on closed file", fp.seekable, fp)
+    misused("I/O operation on closed file", fp.readable, fp)
+    misused("I/O operation on closed file", fp.writable, fp)
+    misused("I/O operation on closed file", fp.seekable, fp)
   end)
 
   it("test_name_closed_socketio: -1 after close", function()
@@ -216,7 +196,7 @@ local function file_tests(size)
 
   test("testRealClose", function()
     read_file:close()
-    refuses("closed file", read_file.fileno, read_file)
+    misused("closed file", read_file.fileno, read_file)
     cli_conn:close()
     raises(csock.OSError, cli_conn.getsockname, cli_conn)
   end)
@@ -338,7 +318,7 @@ describe("reading as Python", function()
     end)
 
   it("asks for nothing without waiting", function()
-    local a, _, _guard <close> = pair()
+    local _guard <close>, a, _ = pair()
     local f <close> = a:makefile("rb")
     assert.are.equal("", f:read(0))
     assert.are.equal("", f:readline(0))
@@ -401,12 +381,12 @@ describe("reading as Python", function()
     local g <close> = holding("abc", 0)
     assert.are.equal("ab", g:read(2))
     assert.are.equal("c", g:read(2))
-    refuses("unbuffered", g.peek, g)
+    misused("unbuffered", g.peek, g)
   end)
 
   it("gives nil when a non-blocking socket has nothing", everywhere(function()
     for _, size in ipairs {-1, 1, 2, 7} do
-      local a, b, _guard <close> = pair()
+      local _guard <close>, a, b = pair()
       a.timeout = 0
       local f <close> = a:makefile("rb", size)
       assert.is_nil(f:read())
@@ -525,7 +505,7 @@ end)
 
 describe("a file", function()
   it("asks the system only when it has to", function()
-    local a, b, _guard <close> = pair()
+    local _guard <close>, a, b = pair()
     local f <close> = a:makefile("rb")
     b:sendall(("line\n"):rep(100))
     assert.are.equal("line\n", f:readline())
@@ -558,7 +538,7 @@ describe("a file", function()
 
   it("reads ahead no more than its size", function()
     for _, size in ipairs {0, 2, 100} do
-      local a, b, _guard <close> = pair()
+      local _guard <close>, a, b = pair()
       local f <close> = a:makefile("rb", size)
       b:sendall("12 ab\ncd" .. ("x"):rep(1000))
       assert.are.same({12}, {f:read "n"})
@@ -621,7 +601,7 @@ describe("a file", function()
 
   it("lets others run while it reads from a fast peer", function()
     loop.run(function()
-      local a, b, _guard <close> = pair()
+      local _guard <close>, a, b = pair()
       local ticks = 0
       local data = ("x"):rep(100000)
       local writer = loop.spawn(function()
@@ -679,7 +659,7 @@ describe("a timeout in the middle of a read", function()
   for name, read in pairs(reads) do
     it("loses no byte: " .. name, everywhere(function()
       for _, size in ipairs {-1, 1, 2, 7} do
-        local a, b, _guard <close> = pair()
+        local _guard <close>, a, b = pair()
         a.timeout = 0.02
         local f <close> = a:makefile("rb", size)
         b:sendall("ab")
@@ -698,7 +678,7 @@ describe("a timeout in the middle of a read", function()
 
   it("leaves what came to be read, also on an unbuffered file", function()
     for _, size in ipairs(sizes) do
-      local a, b, _guard <close> = pair()
+      local _guard <close>, a, b = pair()
       a.timeout = 0.01
       local f <close> = a:makefile("rb", size)
       b:sendall("abcd")
@@ -711,7 +691,7 @@ describe("a timeout in the middle of a read", function()
 
   it("of loop.timeout, or a cancellation, loses none either", function()
     loop.run(function()
-      local a, b, _guard <close> = pair()
+      local _guard <close>, a, b = pair()
       local f <close> = a:makefile("rb")
       b:sendall("ab\ncd")
       raises(csock.timeout, loop.timeout, 0.01, f.read, f, "l", "l")
@@ -792,8 +772,8 @@ describe("writing", function()
       f:close()
       assert.are.equal("ab\ncdefg7", come())
       f = a:makefile("wb", size)
-      refuses("list of strings", f.writelines, f, {"ab", {}, "c"})
-      refuses("table expected", f.writelines, f, "ab")
+      misused("list of strings", f.writelines, f, {"ab", {}, "c"})
+      misused("table expected", f.writelines, f, "ab")
       f:close()
       assert.are.equal("", come())
     end
@@ -816,7 +796,7 @@ describe("writing", function()
 
   it("tells how much was taken before it failed", everywhere(function()
     for _, timeout in ipairs {0, 0.02} do
-      local c, d, _guard <close> = pair()
+      local _guard <close>, c, d = pair()
       c.timeout = timeout
       local f = c:makefile("wb", 8)
       local text = ("0123456789"):rep(200000)
@@ -898,7 +878,7 @@ describe("a socket with files", function()
   end)
 
   it("stays open when they are closed and it is not", function()
-    local a, b, _guard <close> = pair()
+    local _guard <close>, a, b = pair()
     a:makefile("rwb"):close()
     assert.is_false(a.closed)
     b:sendall "x"
@@ -930,7 +910,7 @@ describe("a socket with files", function()
 
   it("is woken from a read by the close of the file", function()
     loop.run(function()
-      local a, b, _guard <close> = pair()
+      local _guard <close>, a, b = pair()
       local f, g = a:makefile("rb"), a:makefile("rb")
       local tasks = {
         loop.spawn(pcall, f.readline, f), loop.spawn(pcall, g.readlines, g),
@@ -987,7 +967,7 @@ end)
 
 describe("a file that nobody closes", function()
   it("is flushed by the collector, as far as it goes at once", function()
-    local a, b, _guard <close> = pair()
+    local _guard <close>, a, b = pair()
     a:makefile("wb"):write "abc"
     collectgarbage()
     collectgarbage()
@@ -1047,7 +1027,7 @@ end)
 
 describe("csock.file", function()
   it("is a class, and makefile makes its instances", function()
-    local a, b, _guard <close> = pair()
+    local _guard <close>, a, b = pair()
     local f <close> = a:makefile()
     assert.is_true(csock.isinstance(f, csock.file))
     assert.are.equal(csock.file, csock.SocketIO)
@@ -1065,14 +1045,14 @@ describe("csock.file", function()
   end)
 
   it("has no room for fields, and read-only properties", function()
-    local a, _, _guard <close> = pair()
+    local _guard <close>, a, _ = pair()
     local f <close> = a:makefile()
     for _, name in ipairs {"closed", "mode", "name", "pending"} do
-      refuses("read-only", function() f[name] = 1 end)
+      misused("read-only", function() f[name] = 1 end)
     end
-    refuses("no property", function() f.maxlien = 1 end)
-    refuses("maxline", function() f.maxline = 0 end)
-    refuses("maxline", function() f.maxline = "x" end)
+    misused("no property", function() f.maxlien = 1 end)
+    misused("maxline", function() f.maxline = 0 end)
+    misused("maxline", function() f.maxline = "x" end)
     assert.is_nil(f.maxlien)
   end)
 end)
@@ -1112,29 +1092,29 @@ describe("misuse of a file", function()
       {"invalid mode", a.makefile, a, "r\0x"},
       {"string expected", a.makefile, a, {}},
     } do
-      refuses(table.unpack(case))
+      misused(table.unpack(case))
     end
     assert.are.equal("abc\n", f:readline())
   end)
 
   it("is to read what is written to, and to use what is closed", function()
     local r, w = a:makefile("rb"), a:makefile("wb")
-    refuses("not writable", r.write, r, "x")
-    refuses("not writable", r.writelines, r, {})
+    misused("not writable", r.write, r, "x")
+    misused("not writable", r.writelines, r, {})
     for _, name in ipairs {"read", "readline", "readlines", "lines", "peek",
                            "readinto", "read1"} do
-      refuses("not readable", w[name], w, csock.buffer(1))
+      misused("not readable", w[name], w, csock.buffer(1))
     end
-    refuses("not readable", w)
+    misused("not readable", w)
     w:close()
     for _, name in ipairs {"read", "readline", "readlines", "lines", "peek",
                            "readinto", "read1", "write", "writelines", "flush",
                            "fileno", "readable", "writable", "seekable"} do
-      refuses("I/O operation on closed file", w[name], w)
+      misused("I/O operation on closed file", w[name], w)
     end
     local next_line = r:lines()
     r:close()
-    refuses("I/O operation on closed file", next_line)
+    misused("I/O operation on closed file", next_line)
     assert.is_true(w.closed)
     assert.are.equal(-1, w.name)
     assert.are.equal("wb", w.mode)

@@ -8,6 +8,7 @@ local loop = require "csock.loop"
 local process = require "csock.process"
 local socketserver = require "csock.socketserver"
 local core = require "csock.core"
+local read_all = helper.read_all
 
 local class = csock.class
 local ForkingMixIn = socketserver.ForkingMixIn
@@ -28,15 +29,6 @@ local function connect(server)
   sock.timeout = patience
   sock:connect(server.server_address)
   return sock
-end
-
-local function read_all(sock)
-  local pieces = {}
-  repeat
-    local data = sock:recv(4096)
-    pieces[#pieces + 1] = data
-  until data == ""
-  return table.concat(pieces)
 end
 
 local function ask(server, words)
@@ -107,12 +99,6 @@ local function start(text)
   local line = program:read "l"
   program.server_address = {"127.0.0.1", tonumber(line:match "%d+$")}
   return program
-end
-
-local function ending(program)
-  local output = program:read "a"
-  local _, how, number = program:wait()
-  return output, how .. " " .. number
 end
 
 -- Classes -----------------------------------------------------------------
@@ -572,7 +558,7 @@ describe("SIGTERM to a forking server", function()
     program:kill "TERM"
     client:sendall "word"
     assert.are.equal("WORD", read_all(client))
-    local output, how = ending(program)
+    local output, how = program:ending()
     assert.are.equal("stopped\ttrue\nclosed once\n", output)
     assert.are.equal("exit 0", how)
   end)
@@ -597,7 +583,7 @@ describe("SIGTERM to a forking server", function()
     program:kill "INT"
     client:sendall "word"
     assert.are.equal("WORD", read_all(client))
-    local _, how = ending(program)
+    local _, how = program:ending()
     assert.are.equal("exit 0", how)
   end)
 end)

@@ -7,18 +7,14 @@ local helper = require "spec.helper"
 local csock = require "csock"
 local loop = require "csock.loop"
 local socketserver = require "csock.socketserver"
+local read_all = helper.read_all
+local failure = helper.failure
 
 local class = csock.class
 local BaseRequestHandler = socketserver.BaseRequestHandler
 local TCPServer = socketserver.TCPServer
 
 -- Tools -------------------------------------------------------------------
-
-local function failure(f, ...)
-  local ok, err = pcall(f, ...)
-  assert.is_false(ok, "nothing was raised")
-  return err
-end
 
 -- A class of servers that keeps what handle_error gets.
 local Keeping = class("Keeping", TCPServer, {
@@ -33,15 +29,6 @@ local Keeping = class("Keeping", TCPServer, {
     })
   end,
 })
-
-local function read_all(sock)
-  local pieces = {}
-  repeat
-    local data = sock:recv(4096)
-    pieces[#pieces + 1] = data
-  until data == ""
-  return table.concat(pieces)
-end
 
 -- One request for a handler: what its client gets, what handle_error got, and
 -- the client's address.
@@ -976,7 +963,9 @@ describe("DatagramRequestHandler", function()
         wfile:write "bye"
       end
       assert.is_true(self.wfile.closed)
-      local err = failure(self.wfile.write, self.wfile, "more")
+      local err = failure(function()
+        self.wfile:write "more"
+      end)
       assert.matches("handler_spec.lua:%d+: I/O operation on closed file", err)
     end, "hello"))
   end)

@@ -206,6 +206,13 @@ function helper.spawn_process(command)
   return process
 end
 
+--- Waits for its end: what else it printed, and how it ended ("exit 0").
+function Process:ending()
+  local output = self:read "a"
+  local _, how, number = self:wait()
+  return output, how .. " " .. number
+end
+
 --- What it prints, in the formats of file:read.
 function Process:read(...)
   return self.pipe:read(...)
@@ -237,7 +244,8 @@ end
 
 -- What a call raises -------------------------------------------------------
 
-local function failed(f, ...)
+--- Runs f(...), which must raise something: that.
+function helper.failure(f, ...)
   local ok, err = pcall(f, ...)
   if ok then busted.fail("nothing was raised", 3) end
   return err
@@ -245,19 +253,53 @@ end
 
 --- Runs f(...), which must raise an error of that class: the error.
 function helper.raises(class, f, ...)
-  local err = failed(f, ...)
+  local err = helper.failure(f, ...)
   if not require "csock.class".isinstance(err, class) then
     busted.fail("raised instead: " .. tostring(err), 2)
   end
   return err
 end
 
---- The same for misuse: a message that the pattern finds.
-function helper.refuses(pattern, f, ...)
-  local err = failed(f, ...)
-  if type(err) ~= "string" or not err:find(pattern) then
-    busted.fail("raised instead: " .. tostring(err), 2)
+--- Runs f(...), which must raise an error object with that code: the error.
+function helper.refused(code, f, ...)
+  local err = helper.failure(f, ...)
+  local csock = require "csock"
+  if not csock.isinstance(err, csock.error) or err.code ~= code then
+    busted.fail("raised instead of " .. code .. ": " .. tostring(err), 2)
   end
+  return err
+end
+
+local function misuse(text, exact, f, ...)
+  local spec = debug.getinfo(3, "S").source
+  local at = type(f) == "function" and debug.getinfo(f, "S")
+  local call, args = f, table.pack(...)
+  if not at or at.source ~= spec then
+    call = function() f(table.unpack(args, 1, args.n)) end
+    at = debug.getinfo(call, "S")
+  end
+  local err = helper.failure(call, ...)
+  local file, line, message = tostring(err):match "^([^\n:]+):(%d+): (.*)$"
+  if type(err) ~= "string" or file ~= at.short_src or
+    exact and tonumber(line) ~= at.linedefined then
+    busted.fail("no error that blames the caller: " .. tostring(err), 3)
+  end
+  if not message:find(text, 1, true) and not message:find(text) then
+    busted.fail(("not the error that was expected (%s): %s"):format(text, err),
+      3)
+  end
+end
+
+--- Runs f(...), which must raise an argument error: a string that has this
+--- text in it, or fits it as a pattern, and blames a line of the spec if f is
+--- a function of it; for other functions, the call here.
+function helper.misused(text, f, ...)
+  misuse(text, false, f, ...)
+end
+
+--- The same for f written in one line, which is the one to blame.
+function helper.refuses(text, f, ...)
+  misuse(text, true, f, ...)
 end
 
 -- Ports --------------------------------------------------------------------
@@ -284,18 +326,6 @@ end
 
 -- Assertions of several specs ---------------------------------------------
 
---- f raises an argument error that matches, and blames a line of the spec.
-function helper.misused(pattern, f)
-  local file = debug.getinfo(f, "S").short_src
-  local ok, err = pcall(f)
-  if ok then busted.fail("nothing was raised", 2) end
-  if type(err) ~= "string" or err:sub(1, #file + 1) ~= file .. ":" or
-    not err:find(pattern) then
-    busted.fail(("not the error that was expected (%s): %s"):format(pattern,
-      tostring(err)), 2)
-  end
-end
-
 --- Lets the loop turn until these tasks wait for something.
 function helper.until_waiting(...)
   local sleep = require "csock.loop".sleep
@@ -307,6 +337,52 @@ function helper.until_waiting(...)
       sleep(0)
     end
   end
+end
+
+-- Shared things --------------------------------------------------------------
+
+--- A value for <close> that calls f.
+function helper.closing(f)
+  return setmetatable({}, {__close = f})
+end
+
+--- A value for <close> that closes these sockets, and the sockets.
+function helper.closer(...)
+  local list = {...}
+  return helper.closing(function()
+    for _, sock in ipairs(list) do sock:close() end
+  end), ...
+end
+
+--- Such a value, and two connected sockets; the arguments are socketpair's.
+function helper.pair(...)
+  return helper.closer(require "csock".socketpair(...))
+end
+
+-- Pieces of noise, from anywhere in it and of any length.
+local noise = {}
+for i = 1, 4000 do noise[i] = string.pack("j", math.random(0)) end
+noise = table.concat(noise)
+
+--- That many random bytes.
+function helper.random_bytes(n)
+  local parts, length = {}, 0
+  while length < n do
+    local from, upto = math.random(#noise), math.random(#noise)
+    local part = noise:sub(from, upto) .. string.pack("j", math.random(0))
+    parts[#parts + 1], length = part, length + #part
+  end
+  return table.concat(parts):sub(1, n)
+end
+
+--- All that comes from a socket up to the end of its stream.
+function helper.read_all(sock)
+  local pieces = {}
+  repeat
+    local data = sock:recv(4096)
+    pieces[#pieces + 1] = data
+  until data == ""
+  return table.concat(pieces)
 end
 
 -- Round each test ---------------------------------------------------------
@@ -345,10 +421,6 @@ if results then
   end)
 end
 
-local function closing(f)
-  return setmetatable({}, {__close = f})
-end
-
 -- The body itself is wrapped, so that what is found wrong fails this test and
 -- not the file; by variables that close, so that an error keeps its trace.
 busted.subscribe({"test", "start"}, function(element)
@@ -362,12 +434,12 @@ busted.subscribe({"test", "start"}, function(element)
     note(full_name(element) .. "\n")
     helper.deadline(deadline)
     local before = snapshot()
-    local _last <close> = closing(function()
+    local _last <close> = helper.closing(function()
       clean_up()
       no_deadline()
       note ""
     end)
-    local _first <close> = closing(function(_, err)
+    local _first <close> = helper.closing(function(_, err)
       if finally then finally() end
       clean_up()
       if err == nil then check_leaks(before) end

@@ -6,7 +6,7 @@ local csock = require "csock"
 local helper = require "spec.helper"
 
 local AF_INET, AF_INET6, AF_UNIX = csock.AF_INET, csock.AF_INET6, csock.AF_UNIX
-local raises, refuses = helper.raises, helper.refuses
+local misused, raises = helper.misused, helper.raises
 local zeros = ("\0"):rep(16)
 
 -- What CPython's tests demand ----------------------------------------------
@@ -27,11 +27,11 @@ describe("GeneralModuleTests", function()
 
   it("testInvalidInterfaceIndexToName: 0, and no number", function()
     raises(csock.error, csock.if_indextoname, 0)
-    refuses("integer expected", csock.if_indextoname, "_DEADBEEF")
+    misused("integer expected", csock.if_indextoname, "_DEADBEEF")
   end)
 
   it("testInvalidInterfaceNameToIndex: a number, and no name", function()
-    refuses("string expected", csock.if_nametoindex, 0)
+    misused("string expected", csock.if_nametoindex, 0)
     raises(csock.error, csock.if_nametoindex, "_DEADBEEF")
   end)
 
@@ -42,7 +42,7 @@ describe("GeneralModuleTests", function()
         assert.are.equal(i & mask, f(f(i & mask)) & mask)
       end
       assert.are.equal(mask, f(mask) & mask)
-      refuses("must be 0%-", f, 1 << 34)
+      misused("must be 0%-", f, 1 << 34)
     end
   end)
 
@@ -59,12 +59,12 @@ describe("GeneralModuleTests", function()
     local long = {-1, -2, 1 << 32, 2.0 ^ 1000}
     for _, k in ipairs {int_min - 1, int_max + 1, 1 << 16, int_max,
       table.unpack(long)} do
-      refuses("bad argument #1", csock.ntohs, k)
-      refuses("bad argument #1", csock.htons, k)
+      misused("bad argument #1", csock.ntohs, k)
+      misused("bad argument #1", csock.htons, k)
     end
     for _, k in ipairs(long) do
-      refuses("bad argument #1", csock.ntohl, k)
-      refuses("bad argument #1", csock.htonl, k)
+      misused("bad argument #1", csock.ntohl, k)
+      misused("bad argument #1", csock.htonl, k)
     end
   end)
 
@@ -129,7 +129,7 @@ describe("GeneralModuleTests", function()
     end
     for _, length in ipairs {3, 5, 16} do
       raises(csock.error, csock.inet_ntoa, zeros:sub(1, length))
-      refuses("invalid length of packed IP address string", ntop4,
+      misused("invalid length of packed IP address string", ntop4,
         zeros:sub(1, length))
     end
   end)
@@ -141,7 +141,7 @@ describe("GeneralModuleTests", function()
       ntop6 "\x0a\xef\x0b\x01\x05\x06\x10\x01\xff\xff\x99\x97\x00\x55\x01\x70")
     assert.are.equal("::1", ntop6(csock.buffer(zeros:sub(2) .. "\1")))
     for _, length in ipairs {15, 17, 4} do
-      refuses("invalid length of packed IP address string", ntop6,
+      misused("invalid length of packed IP address string", ntop6,
         ("\x12"):rep(length))
     end
   end)
@@ -185,17 +185,17 @@ describe("an address as text", function()
   it("is of a family", function()
     local err = failure("inet_pton", AF_UNIX, "/tmp")
     assert.are.same({csock.EAFNOSUPPORT, "EAFNOSUPPORT"}, {err.errno, err.code})
-    refuses("#1.*unknown address family 1", csock.inet_ntop, AF_UNIX, "/tmp")
+    misused("#1.*unknown address family 1", csock.inet_ntop, AF_UNIX, "/tmp")
   end)
 
   it("is misuse when it is no string", function()
-    refuses("#1.*string expected, got number", csock.inet_aton, 127)
-    refuses("#1.*string expected, got no value", csock.inet_aton)
-    refuses("#1.*embedded zero", csock.inet_aton, "1.2.3.4\0")
-    refuses("#2.*string expected, got nil", csock.inet_pton, AF_INET, nil)
-    refuses("#2.*embedded zero", csock.inet_pton, AF_INET6, "::\0")
-    refuses("#1.*integer expected, got string", csock.inet_pton, "2", "1.1.1.1")
-    refuses("#1.*out of range", csock.inet_pton, 1 << 31, "1.1.1.1")
+    misused("#1.*string expected, got number", csock.inet_aton, 127)
+    misused("#1.*string expected, got no value", csock.inet_aton)
+    misused("#1.*embedded zero", csock.inet_aton, "1.2.3.4\0")
+    misused("#2.*string expected, got nil", csock.inet_pton, AF_INET, nil)
+    misused("#2.*embedded zero", csock.inet_pton, AF_INET6, "::\0")
+    misused("#1.*integer expected, got string", csock.inet_pton, "2", "1.1.1.1")
+    misused("#1.*out of range", csock.inet_pton, 1 << 31, "1.1.1.1")
   end)
 end)
 
@@ -213,13 +213,13 @@ describe("an address as bytes", function()
   end)
 
   it("is misuse when it is no bytes, and a number is none", function()
-    refuses("#1.*string or buffer expected, got number", csock.inet_ntoa, 1234)
-    refuses("#1.*string or buffer expected, got nil", csock.inet_ntoa, nil)
-    refuses("#2.*string or buffer expected, got number", csock.inet_ntop,
+    misused("#1.*string or buffer expected, got number", csock.inet_ntoa, 1234)
+    misused("#1.*string or buffer expected, got nil", csock.inet_ntoa, nil)
+    misused("#2.*string or buffer expected, got number", csock.inet_ntop,
       AF_INET, 1234)
-    refuses("#2.*string or buffer expected, got table", csock.inet_ntop,
+    misused("#2.*string or buffer expected, got table", csock.inet_ntop,
       AF_INET, {1, 2, 3, 4})
-    refuses("#1.*integer expected, got no value", csock.inet_ntop)
+    misused("#1.*integer expected, got no value", csock.inet_ntop)
   end)
 end)
 
@@ -236,11 +236,11 @@ describe("the order of bytes", function()
     for _, name in ipairs {"htonl", "htons", "ntohl", "ntohs"} do
       local f = csock[name]
       assert.are.equal("integer", math.type(f(1.0)))
-      refuses("#1.*integer expected, got string", f, "1")
-      refuses("#1.*integer expected, got number", f, 1.5)
-      refuses("#1.*integer expected, got no value", f)
-      refuses("#1.*must be 0%-", f, math.mininteger)
-      refuses("#1.*must be 0%-", f, math.maxinteger)
+      misused("#1.*integer expected, got string", f, "1")
+      misused("#1.*integer expected, got number", f, 1.5)
+      misused("#1.*integer expected, got no value", f)
+      misused("#1.*must be 0%-", f, math.mininteger)
+      misused("#1.*must be 0%-", f, math.maxinteger)
     end
   end)
 
@@ -263,11 +263,11 @@ describe("an interface", function()
   end)
 
   it("is misused at once", function()
-    refuses("#1.*embedded zero", csock.if_nametoindex, "lo\0")
-    refuses("#1.*string expected, got no value", csock.if_nametoindex)
-    refuses("#1.*must be 0%-4294967295", csock.if_indextoname, -1)
-    refuses("#1.*must be 0%-4294967295", csock.if_indextoname, 1 << 32)
-    refuses("#1.*integer expected, got no value", csock.if_indextoname)
+    misused("#1.*embedded zero", csock.if_nametoindex, "lo\0")
+    misused("#1.*string expected, got no value", csock.if_nametoindex)
+    misused("#1.*must be 0%-4294967295", csock.if_indextoname, -1)
+    misused("#1.*must be 0%-4294967295", csock.if_indextoname, 1 << 32)
+    misused("#1.*integer expected, got no value", csock.if_indextoname)
   end)
 
   it("is there as for the system", function()

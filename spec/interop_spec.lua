@@ -6,6 +6,7 @@
 local csock = require "csock"
 local helper = require "spec.helper"
 local loop = require "csock.loop"
+local random_bytes = helper.random_bytes
 
 local AF_INET, AF_INET6, AF_UNIX = csock.AF_INET, csock.AF_INET6, csock.AF_UNIX
 local SOCK_STREAM, SOCK_DGRAM = csock.SOCK_STREAM, csock.SOCK_DGRAM
@@ -25,21 +26,6 @@ local has_v6 = pcall(function()
   local sock <close> = csock.socket(AF_INET6)
   sock:bind {"::1", 0}
 end)
-
--- Pieces of noise, from anywhere in it and of any length.
-local noise = {}
-for i = 1, 4000 do noise[i] = string.pack("j", math.random(0)) end
-noise = table.concat(noise)
-
-local function random_bytes(n)
-  local parts, length = {}, 0
-  while length < n do
-    local from, upto = math.random(#noise), math.random(#noise)
-    local part = noise:sub(from, upto) .. string.pack("j", math.random(0))
-    parts[#parts + 1], length = part, length + #part
-  end
-  return table.concat(parts):sub(1, n)
-end
 
 -- Sizes of payloads for streams.
 local function sizes()

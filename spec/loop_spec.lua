@@ -6,18 +6,13 @@
 local helper = require "spec.helper"
 local csock = require "csock"
 local loop = require "csock.loop"
+local closing, pair = helper.closing, helper.pair
+local failure = helper.failure
 
 local isinstance = csock.isinstance
 local misused, until_waiting = helper.misused, helper.until_waiting
 
 -- Tools -------------------------------------------------------------------
-
--- What f raises.
-local function failure(f, ...)
-  local ok, err = pcall(f, ...)
-  assert.is_false(ok, "nothing was raised")
-  return err
-end
 
 local function timed_out(err)
   assert.is_true(isinstance(err, csock.timeout), tostring(err))
@@ -26,19 +21,6 @@ end
 
 local function cancelled(err)
   assert.is_true(isinstance(err, loop.CancelledError), tostring(err))
-end
-
-local function closing(f)
-  return setmetatable({}, {__close = f})
-end
-
--- Two connected sockets, and what closes both at the end of a block.
-local function pair()
-  local a, b = csock.socketpair()
-  return a, b, closing(function()
-    a:close()
-    b:close()
-  end)
 end
 
 local callable = setmetatable({}, {__call = function(_, ...) return ... end})
@@ -203,7 +185,7 @@ describe("loop.run", function()
 
   it("says so also when they have waited for sockets before", function()
     deadlock(function()
-      local a, b, _both <close> = pair()
+      local _both <close>, a, b = pair()
       loop.spawn(b.send, b, "x")
       a:recv(1)
     end)
@@ -211,7 +193,7 @@ describe("loop.run", function()
 
   it("says so also when a deadline is left that was not needed", function()
     deadlock(function()
-      local a, b, _both <close> = pair()
+      local _both <close>, a, b = pair()
       a.timeout = 0.005
       loop.spawn(b.send, b, "x")
       a:recv(1)
@@ -243,7 +225,7 @@ describe("the end of loop.run", function()
 
   it("cancels the tasks that wait for a socket", function()
     local err
-    local a, b, _both <close> = pair()
+    local _both <close>, a, b = pair()
     loop.run(function()
       until_waiting(loop.spawn(function() err = failure(a.recv, a, 1) end))
     end)
@@ -319,7 +301,7 @@ describe("the end of loop.run", function()
 
   it("ends a task that always has something to read", function()
     local task
-    local a, b, _both <close> = pair()
+    local _both <close>, a, b = pair()
     loop.run(function()
       task = loop.spawn(function()
         while true do
@@ -560,7 +542,7 @@ describe("a task", function()
   end)
 
   it("is waiting while it sleeps, joins, or waits for a socket", function()
-    local a, _b, _both <close> = pair()
+    local _both <close>, a, _b = pair()
     loop.run(function()
       local sleeper = loop.spawn(for_ever)
       local joiner = loop.spawn(sleeper.join, sleeper)
@@ -667,7 +649,7 @@ describe("a task", function()
   end)
 
   it("shares the loop with one that never has to wait", function()
-    local a, b, _both <close> = pair()
+    local _both <close>, a, b = pair()
     loop.run(function()
       local turns, rounds = 0, 0
       local busy = loop.spawn(function()
@@ -687,7 +669,7 @@ describe("a task", function()
   end)
 
   it("that waits for a socket is not starved by one that sleeps 0", function()
-    local a, b, _both <close> = pair()
+    local _both <close>, a, b = pair()
     loop.run(function()
       local heard
       loop.spawn(function() heard = a:recv(1) end)
@@ -703,7 +685,7 @@ describe("a task", function()
   end)
 
   it("that sleeps is not starved by one that never has to wait", function()
-    local a, b, _both <close> = pair()
+    local _both <close>, a, b = pair()
     loop.run(function()
       local slept, rounds = false, 0
       loop.spawn(function()
@@ -1019,7 +1001,7 @@ describe("task:cancel", function()
   end)
 
   it("of oneself hits an operation that would not have to wait", function()
-    local a, b, _both <close> = pair()
+    local _both <close>, a, b = pair()
     b:send "x"
     loop.run(function()
       loop.current():cancel()
@@ -1105,7 +1087,7 @@ describe("task:cancel", function()
   end)
 
   it("ends the wait for a socket, which stays as good as before", function()
-    local a, b, _both <close> = pair()
+    local _both <close>, a, b = pair()
     loop.run(function()
       local task = loop.spawn(a.recv, a, 1)
       until_waiting(task)
@@ -1117,7 +1099,7 @@ describe("task:cancel", function()
   end)
 
   it("takes no data away from the next reader", function()
-    local a, b, _both <close> = pair()
+    local _both <close>, a, b = pair()
     loop.run(function()
       local task = loop.spawn(a.recv, a, 1)
       until_waiting(task)
@@ -1312,7 +1294,7 @@ describe("deadlines", function()
   end)
 
   it("that were not needed cut no later wait short", function()
-    local a, b, _both <close> = pair()
+    local _both <close>, a, b = pair()
     a.timeout = 0.005
     loop.run(function()
       b:send "x"
@@ -1326,7 +1308,7 @@ describe("deadlines", function()
   end)
 
   it("that were not needed delay no later wait", function()
-    local a, b, _both <close> = pair()
+    local _both <close>, a, b = pair()
     a.timeout = 1000
     loop.run(function()
       loop.spawn(function() b:send "x" end)
@@ -1442,7 +1424,7 @@ describe("loop.timeout", function()
   end)
 
   it("hits the first wait of one that has computed too long", function()
-    local a, b, _both <close> = pair()
+    local _both <close>, a, b = pair()
     b:send "x"
     loop.run(function()
       timed_out(failure(loop.timeout, 0.001, function()
@@ -1485,7 +1467,7 @@ describe("loop.timeout", function()
   end)
 
   it("ends a recv", function()
-    local a, b, _both <close> = pair()
+    local _both <close>, a, b = pair()
     loop.run(function()
       timed_out(failure(loop.timeout, 0.001, a.recv, a, 1))
       b:send "x"
@@ -1494,7 +1476,7 @@ describe("loop.timeout", function()
   end)
 
   it("ends a recv whose own timeout is longer", function()
-    local a, _b, _both <close> = pair()
+    local _both <close>, a, _b = pair()
     a.timeout = 1000
     loop.run(function()
       timed_out(failure(loop.timeout, 0.001, a.recv, a, 1))
@@ -1502,7 +1484,7 @@ describe("loop.timeout", function()
   end)
 
   it("lets a shorter timeout of the socket's own come first", function()
-    local a, _b, _both <close> = pair()
+    local _both <close>, a, _b = pair()
     a.timeout = 0.001
     loop.run(function()
       assert.are.equal("went on", loop.timeout(1000, function()
@@ -1514,7 +1496,7 @@ describe("loop.timeout", function()
   end)
 
   it("ends a sendall", function()
-    local a, _b, _both <close> = pair()
+    local _both <close>, a, _b = pair()
     loop.run(function()
       timed_out(failure(loop.timeout, 0.001, a.sendall, a,
         ("x"):rep(4000000)))
@@ -1543,7 +1525,7 @@ describe("loop.timeout", function()
   end)
 
   it("holds outside of tasks for sockets", function()
-    local a, b, _both <close> = pair()
+    local _both <close>, a, b = pair()
     timed_out(failure(loop.timeout, 0.001, a.recv, a, 1))
     b:send "x"
     assert.are.equal("x", a:recv(1))

@@ -7,6 +7,8 @@ local csock = require "csock"
 local loop = require "csock.loop"
 local socketserver = require "csock.socketserver"
 local live_tasks = require "csock.core".loop.live
+local read_all = helper.read_all
+local failure = helper.failure
 
 local class = csock.class
 local TCPServer = socketserver.TCPServer
@@ -17,12 +19,6 @@ local ThreadingUnixStreamServer = socketserver.ThreadingUnixStreamServer
 local ThreadingUnixDatagramServer = socketserver.ThreadingUnixDatagramServer
 
 -- Tools -------------------------------------------------------------------
-
-local function failure(f, ...)
-  local ok, err = pcall(f, ...)
-  assert.is_false(ok, "nothing was raised")
-  return err
-end
 
 local function is_a(cls, err)
   assert.is_true(csock.isinstance(err, cls), tostring(err))
@@ -49,15 +45,6 @@ local function connect(server)
   sock.timeout = helper.slow and 50 or 5
   sock:connect(server.server_address)
   return sock
-end
-
-local function read_all(sock)
-  local pieces = {}
-  repeat
-    local data = sock:recv(4096)
-    pieces[#pieces + 1] = data
-  until data == ""
-  return table.concat(pieces)
 end
 
 local function ask(server, words)
@@ -141,12 +128,6 @@ end
 local function most_descriptors()
   local pipe <close> = assert(io.popen "ulimit -Hn")
   return pipe:read "n" or math.maxinteger
-end
-
-local function ending(process)
-  local output = process:read "a"
-  local _, how, number = process:wait()
-  return output, how .. " " .. number
 end
 
 -- Classes -----------------------------------------------------------------
@@ -484,7 +465,7 @@ describe("a threading server", function()
         task:join()
       end)
     ]]
-    local output, how = ending(process)
+    local output, how = process:ending()
     assert.are.equal("exit 0", how)
     assert.matches("^true\ntrue\n", output)
     assert.are.equal(2, select(2, output:gsub("handle_error fails\n", "")))
@@ -697,7 +678,7 @@ describe("shutdown of a threading server", function()
     local client <close> = begun(process)
     client:sendall "in peace"
     assert.are.equal("IN PEACE", client:recv(100))
-    assert.are.equal("\nended\n", (ending(process)))
+    assert.are.equal("\nended\n", (process:ending()))
     assert.are.same({}, log)
   end)
 
@@ -968,7 +949,7 @@ describe("SIGTERM, with a client that says nothing,", function()
     local client <close> = begun(process)
     process:kill "TERM"
     assert.are.equal("", client:recv(1))
-    local output, how = ending(process)
+    local output, how = process:ending()
     assert.are.equal("\nfinished\nstopped\ttrue\n", output)
     assert.are.equal("exit 0", how)
   end)
@@ -1129,7 +1110,7 @@ describe("a threading server survives", function()
         task:join()
       end)
     ]], "ulimit -n $(ulimit -Hn)")
-    local output, how = ending(process)
+    local output, how = process:ending()
     assert.are.equal(("%d\t%d\t%d\n0\ttrue\n"):format(n, n, n), output)
     assert.are.equal("exit 0", how)
   end)

@@ -9,7 +9,7 @@ local helper = require "spec.helper"
 local AF_INET = csock.AF_INET
 local SOCK_STREAM, SOCK_DGRAM = csock.SOCK_STREAM, csock.SOCK_DGRAM
 local HOST = "127.0.0.1"
-local raises, refuses = helper.raises, helper.refuses
+local misused, raises = helper.misused, helper.raises
 
 describe("GeneralModuleTests", function()
   it("test_repr: descriptor, family, type, protocol, name", function()
@@ -56,15 +56,15 @@ describe("GeneralModuleTests", function()
     local sendto = s.sendto
     for _, data in ipairs {{}, true, s, print} do
       local got = "#%d.*string or buffer expected, got "
-      refuses(got, sendto, s, data, name)
-      refuses(got, sendto, s, data, 0, name)
+      misused(got, sendto, s, data, name)
+      misused(got, sendto, s, data, 0, name)
     end
-    refuses("got nil", sendto, s, "foo", nil)
-    refuses("got nil", sendto, s, "foo", 0, nil)
-    refuses("integer expected, got string", sendto, s, "foo", "bar", name)
-    refuses("integer expected, got nil", sendto, s, "foo", nil, nil)
-    refuses("#3.*got nil", sendto, s, "foo")
-    refuses("#5.*3 arguments at most", sendto, s, "foo", 0, name, 4)
+    misused("got nil", sendto, s, "foo", nil)
+    misused("got nil", sendto, s, "foo", 0, nil)
+    misused("integer expected, got string", sendto, s, "foo", "bar", name)
+    misused("integer expected, got nil", sendto, s, "foo", nil, nil)
+    misused("#3.*got nil", sendto, s, "foo")
+    misused("#5.*3 arguments at most", sendto, s, "foo", 0, name, 4)
     s.timeout = 0
     raises(csock.BlockingIOError, s.recv, s, 10)
     s:sendto("foo", 0, name)
@@ -107,8 +107,8 @@ describe("GeneralModuleTests", function()
     check(10)
     csock.setdefaulttimeout(nil)
     check(nil)
-    refuses("negative", csock.setdefaulttimeout, -1)
-    refuses("got string", csock.setdefaulttimeout, "spam")
+    misused("negative", csock.setdefaulttimeout, -1)
+    misused("got string", csock.setdefaulttimeout, "spam")
     check(nil)
   end)
 
@@ -205,7 +205,7 @@ describe("GeneralModuleTests", function()
   it("test_listen_backlog_overflow: no C integer", function()
     local srv <close> = csock.socket(AF_INET, SOCK_STREAM)
     srv:bind {HOST, 0}
-    refuses("out of range", srv.listen, srv, 1 << 31)
+    misused("out of range", srv.listen, srv, 1 << 31)
   end)
 
   it("test_socket_consistent_sock_type: the type has no flags", function()

@@ -2,27 +2,12 @@
 -- answer, and the raw pair setsockopt and getsockopt.  Not here: timeout and
 -- blocking, which are csock's own (socket_spec).
 
+local helper = require "spec.helper"
 local csock = require "csock"
+local misused, refused = helper.misused, helper.refused
 
 local AF_INET6, AF_UNIX = csock.AF_INET6, csock.AF_UNIX
 local SOL_SOCKET = csock.SOL_SOCKET
-
--- f raises Lua's own kind of argument error, which blames a line of this file.
-local function misused(pattern, f)
-  local ok, err = pcall(f)
-  assert.is_false(ok, "nothing was raised")
-  assert.are.equal("string", type(err), tostring(err))
-  assert.matches("^[%w_/.]*option_spec%.lua:%d+: ", err)
-  assert.matches(pattern, err)
-end
-
-local function refused(code, f, ...)
-  local ok, err = pcall(f, ...)
-  assert.is_false(ok, "nothing was raised")
-  assert.is_true(csock.isinstance(err, csock.error), tostring(err))
-  assert.are.equal(code, err.code)
-  return err
-end
 
 local function tcp() return csock.socket() end
 local function udp() return csock.socket(csock.AF_INET, csock.SOCK_DGRAM) end

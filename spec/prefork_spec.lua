@@ -8,6 +8,7 @@ local loop = require "csock.loop"
 local process = require "csock.process"
 local socketserver = require "csock.socketserver"
 local core = require "csock.core"
+local read_all = helper.read_all
 
 local class = csock.class
 local PreforkMixIn = socketserver.PreforkMixIn
@@ -28,15 +29,6 @@ local function connect(server)
   sock.timeout = patience
   sock:connect(server.server_address)
   return sock
-end
-
-local function read_all(sock)
-  local pieces = {}
-  repeat
-    local data = sock:recv(4096)
-    pieces[#pieces + 1] = data
-  until data == ""
-  return table.concat(pieces)
 end
 
 local function ask(server, words)
@@ -125,12 +117,6 @@ local function start(text)
   local line = program:read "l"
   program.server_address = {"127.0.0.1", tonumber(line:match "%d+$")}
   return program
-end
-
-local function ending(program)
-  local output = program:read "a"
-  local _, how, number = program:wait()
-  return output, how .. " " .. number
 end
 
 local function pid_of(server)
@@ -538,7 +524,7 @@ describe("SIGHUP to a preforked server", function()
     end
     wait_gone(last)
     program:kill "TERM"
-    local output, how = ending(program)
+    local output, how = program:ending()
     assert.are.equal("stopped \n", output)
     assert.are.equal("exit 0", how)
   end)
@@ -673,7 +659,7 @@ describe("SIGTERM to a preforked server", function()
       assert.matches("^finished %d+$", read_all(clients[i]))
       clients[i]:close()
     end
-    local output, how = ending(program)
+    local output, how = program:ending()
     assert.are.equal("stopped \n", output)
     assert.are.equal("exit 0", how)
   end)
@@ -694,7 +680,7 @@ describe("SIGTERM to a preforked server", function()
       assert.are.equal("queued " .. pid, read_all(clients[i]))
       clients[i]:close()
     end
-    assert.are.equal("exit 0", select(2, ending(program)))
+    assert.are.equal("exit 0", select(2, program:ending()))
   end)
 
   it("cancels what takes longer than drain_timeout", function()
@@ -710,7 +696,7 @@ describe("SIGTERM to a preforked server", function()
     assert.are.equal("begun", client:recv(5))
     program:kill "TERM"
     assert.are.equal("", read_all(client))
-    assert.are.equal("stopped \n", (ending(program)))
+    assert.are.equal("stopped \n", (program:ending()))
   end)
 
   it("cancels when it comes again", function()
@@ -730,7 +716,7 @@ describe("SIGTERM to a preforked server", function()
     end
     program:kill "TERM"
     assert.are.equal("", read_all(client))
-    assert.are.equal("stopped \n", (ending(program)))
+    assert.are.equal("stopped \n", (program:ending()))
   end)
 
   it("is SIGKILL for a worker that hears nothing", function()
@@ -745,7 +731,7 @@ describe("SIGTERM to a preforked server", function()
     local client <close> = connect(program)
     assert.are.equal("busy", client:recv(5))
     program:kill "TERM"
-    assert.are.equal("stopped \n", (ending(program)))
+    assert.are.equal("stopped \n", (program:ending()))
   end)
 
   it("is passed on by the supervisor alone at a terminal", function()
@@ -755,7 +741,7 @@ describe("SIGTERM to a preforked server", function()
     kill("HUP", pid)
     while pid_of(program) ~= pid do loop.sleep(0.001) end
     program:kill "INT"
-    local output, how = ending(program)
+    local output, how = program:ending()
     assert.are.equal("stopped \n", output)
     assert.are.equal("exit 0", how)
   end)

@@ -7,6 +7,7 @@ local csock = require "csock"
 local loop = require "csock.loop"
 local process = require "csock.process"
 local core = require "csock.core"
+local pair = helper.pair
 
 -- A child that has nothing to do until it is killed, which it is in any case.
 local function idle()
@@ -20,18 +21,9 @@ local function idle()
   end})
 end
 
--- Two connected sockets, and what closes both.
-local function pair()
-  local a, b = csock.socketpair()
-  return a, b, setmetatable({}, {__close = function()
-    a:close()
-    b:close()
-  end})
-end
-
 -- What a child has written into a pair before it ended with 0.
 local function told(f, ...)
-  local ours, theirs, _pair <close> = pair()
+  local _pair <close>, ours, theirs = pair()
   local child = process.fork(function(...)
     theirs:sendall(tostring(f(...)))
   end, ...)
@@ -192,7 +184,7 @@ describe("in a child", function()
   it("a loop can be run, also when the parent runs one", function()
     assert.are.equal("42", loop.run(function()
       return told(loop.run, function()
-        local a, b, _pair <close> = pair()
+        local _pair <close>, a, b = pair()
         local task = loop.spawn(a.recv, a, 100)
         loop.sleep(0.001)
         b:sendall "42"
@@ -224,7 +216,7 @@ describe("in a child", function()
 
   it("sockets that the parent's tasks wait for are closed", function()
     assert.are.equal("true false", loop.run(function()
-      local a, b, _pair <close> = pair()
+      local _pair <close>, a, b = pair()
       local task = loop.spawn(a.recv, a, 100)
       loop.sleep(0.001)
       local text = told(function()
@@ -249,7 +241,7 @@ describe("in a child", function()
   end)
 
   it("sockets that nobody waits for are there", function()
-    local a, b, _pair <close> = pair()
+    local _pair <close>, a, b = pair()
     loop.run(function()
       local task = loop.spawn(a.recv, a, 100)
       b:sendall "known to the poller"

@@ -10,17 +10,12 @@ local helper = require "spec.helper"
 local loop = require "csock.loop"
 local safe = require "csock.safe"
 local socketserver = require "csock.socketserver"
+local closer = helper.closer
+local misused = helper.misused
 
 local NOWHERE = {"127.0.0.1", 1}        -- where nobody listens
 local NOBODY = "nosuch.invalid"
 local NOFD = 99999
-
-local function closing(...)
-  local list = {...}
-  return setmetatable({}, {__close = function()
-    for _, sock in ipairs(list) do sock:close() end
-  end})
-end
 
 -- Runs f outside of tasks, then in one.
 local function everywhere(f)
@@ -46,12 +41,6 @@ local function returned(...)
   assert.is_true(csock.isinstance(results[2], csock.Exception),
     tostring(results[2]))
   return results[2]
-end
-
-local function misused(f, ...)
-  local ok, err = pcall(f, ...)
-  assert.is_false(ok, "nothing was raised")
-  assert.are.equal("string", type(err), tostring(err))
 end
 
 -- Both say the same, but for the line.
@@ -185,19 +174,19 @@ describe("functions of csock.safe", function()
   end
 
   it("raise for misuse", function()
-    misused(safe.create_connection, 5)
-    misused(safe.create_connection, {"127.0.0.1", 80}, {nosuch = 1})
-    misused(safe.create_server, {"127.0.0.1", 99999})
-    misused(safe.getaddrinfo, {})
-    misused(safe.getaddrinfo, "127.0.0.1", 99999)
-    misused(safe.getfqdn, 5)
-    misused(safe.gethostbyname, 5)
-    misused(safe.getnameinfo, {"127.0.0.1", 80}, "x")
-    misused(safe.recv_fds, 5, 1, 1)
-    misused(safe.send_fds, 5, {"x"}, {})
-    misused(safe.setdefaulttimeout, -1)
-    misused(safe.socket, "x")
-    misused(safe.socketpair, "x")
+    misused("", safe.create_connection, 5)
+    misused("", safe.create_connection, {"127.0.0.1", 80}, {nosuch = 1})
+    misused("", safe.create_server, {"127.0.0.1", 99999})
+    misused("", safe.getaddrinfo, {})
+    misused("", safe.getaddrinfo, "127.0.0.1", 99999)
+    misused("", safe.getfqdn, 5)
+    misused("", safe.gethostbyname, 5)
+    misused("", safe.getnameinfo, {"127.0.0.1", 80}, "x")
+    misused("", safe.recv_fds, 5, 1, 1)
+    misused("", safe.send_fds, 5, {"x"}, {})
+    misused("", safe.setdefaulttimeout, -1)
+    misused("", safe.socket, "x")
+    misused("", safe.socketpair, "x")
   end)
 
   it("give what csock's give", everywhere(function()
@@ -295,16 +284,16 @@ describe("methods of csock.safe's sockets", function()
 
     it("raise for misuse: " .. name, everywhere(function()
       local sock <close> = safe.socket()
-      misused(sock[name], io.stdout)
+      misused("", sock[name], io.stdout)
       local args_too = wrong[name]
-      if args_too then misused(sock[name], sock, table.unpack(args_too)) end
+      if args_too then misused("", sock[name], sock, table.unpack(args_too)) end
     end))
   end
 
   it("give what csock's give", everywhere(function()
     local function results(m)
       local a, b = m.socketpair()
-      local _close <close> = closing(a, b)
+      local _close <close> = closer(a, b)
       local buffer = m.buffer(3)
       local list = {a:sendall "hello", b:recv(2), b:recv_into(buffer),
         tostring(buffer), b:send "xyz", a:recvfrom(9), a:sendmsg {"a", "b"},
@@ -344,7 +333,7 @@ describe("methods of csock.safe's sockets", function()
 
   it("return their own timeout, and EAGAIN", everywhere(function()
     local a, b = safe.socketpair()
-    local _close <close> = closing(a, b)
+    local _close <close> = closer(a, b)
     a.timeout = 0.01
     local err = returned(a:recv(1))
     assert.are.same({csock.timeout, "ETIMEDOUT", "timed out", "recv"},
@@ -363,7 +352,7 @@ describe("methods of csock.safe's sockets", function()
   it("return that the socket was closed while they waited", function()
     loop.run(function()
       local a, b = safe.socketpair()
-      local _close <close> = closing(a, b)
+      local _close <close> = closer(a, b)
       local task = loop.spawn(a.recv, a, 1)
       loop.sleep(0)
       a:close()
@@ -375,13 +364,13 @@ describe("methods of csock.safe's sockets", function()
     function()
       local a, b = safe.socketpair()
       local c, d = safe.socketpair()
-      local _close <close> = closing(a, b, c, d)
+      local _close <close> = closer(a, b, c, d)
       a.timeout = 0.01
       local file <close> = a:makefile "rb"
       local err = returned(c:sendfile(file))
       assert.are.same({"ETIMEDOUT", "read"}, {err.code, err.op})
       local loud, other = csock.socketpair()
-      local _close_too <close> = closing(loud, other)
+      local _close_too <close> = closer(loud, other)
       local again <close> = a:makefile "rb"
       err = raised(loud.sendfile, loud, again)
       assert.are.same({"ETIMEDOUT", "read"}, {err.code, err.op})
@@ -420,8 +409,8 @@ describe("properties of csock.safe's sockets", function()
     assert.are.equal("EBADF", raised(function() return sock.rcvbuf end).code)
     assert.are.equal("EBADF",
       raised(function() return sock.inheritable end).code)
-    misused(function() sock.nodelay = "x" end)
-    misused(function() sock.nosuch = 1 end)
+    misused("", function() sock.nodelay = "x" end)
+    misused("", function() sock.nosuch = 1 end)
   end))
 end)
 
@@ -456,7 +445,7 @@ describe("csock.safe.socket", function()
   it("returns what is wrong with a descriptor", everywhere(function()
     assert.are.equal("EBADF",
       returned(safe.socket(nil, nil, nil, NOFD)).code)
-    misused(safe.socket, nil, nil, nil, -1)
+    misused("", safe.socket, nil, nil, nil, -1)
   end))
 
   it("makes sockets that make their like", everywhere(function()
@@ -466,7 +455,7 @@ describe("csock.safe.socket", function()
     local a, b = safe.socketpair()
     local copy <close> = client:dup()
     local other <close> = safe.fromfd(client:fileno())
-    local _close <close> = closing(a, b)
+    local _close <close> = closer(a, b)
     for _, sock in ipairs {listener, client, server, a, b, copy, other} do
       assert.are.equal(safe.socket, class.type(sock))
       sock:close()
@@ -477,7 +466,7 @@ describe("csock.safe.socket", function()
   it("leaves csock's as they are", everywhere(function()
     local a, b = csock.socketpair()
     local c, d = connected(csock)
-    local _close <close> = closing(a, b, c, d)
+    local _close <close> = closer(a, b, c, d)
     for _, sock in ipairs {a, b, c, d} do
       assert.are.equal(csock.socket, class.type(sock))
       sock:close()
@@ -507,7 +496,7 @@ describe("a sub-class of csock.safe.socket", function()
     assert.are.same({"sub", 1}, {sock.name, sock.mine})
     assert.are.equal("ECONNREFUSED", returned(sock:connect(NOWHERE)).code)
     assert.are.equal("EAFNOSUPPORT", returned(Sub(9999)).code)
-    misused(Sub, "x")
+    misused("", Sub, "x")
   end))
 
   it("accepts sockets of the class itself", everywhere(function()
@@ -611,10 +600,10 @@ describe("files of csock.safe's sockets", function()
     for _, formats in ipairs {{"l"}, {"L"}, {"n"}, {"a"}, {"l", "n"}} do
       assert.are.equal("EBADF", returned(file:read(table.unpack(formats))).code)
     end
-    misused(file.read, file, "x")
-    misused(file.write, file, "x")
+    misused("", file.read, file, "x")
+    misused("", file.write, file, "x")
     file:close()
-    misused(file.read, file)
+    misused("", file.read, file)
   end))
 
   it("return a failed write of an unbuffered one", everywhere(function()
@@ -625,7 +614,7 @@ describe("files of csock.safe's sockets", function()
 
   it("return a timeout, and lose no byte by it", everywhere(function()
     local a, b = safe.socketpair()
-    local _close <close> = closing(a, b)
+    local _close <close> = closer(a, b)
     a.timeout = 0.01
     local file <close> = a:makefile "r"
     b:sendall "one"
@@ -660,7 +649,7 @@ describe("files of csock.safe's sockets", function()
   it("raise in iteration, as Lua's io does", everywhere(function()
     local function all(iterator) for _ in iterator do end end
     local a, b = safe.socketpair()
-    local _close <close> = closing(a, b)
+    local _close <close> = closer(a, b)
     a.timeout = 0.01
     b:sendall "one\ntwo\n3"
     for _, lines in ipairs {
@@ -675,7 +664,7 @@ describe("files of csock.safe's sockets", function()
 
   it("iterate to the end", everywhere(function()
     local a, b = safe.socketpair()
-    local _close <close> = closing(a, b)
+    local _close <close> = closer(a, b)
     b:sendall "one\ntwo\n1 2 3"
     b:close()
     local file <close> = a:makefile "r"
@@ -686,7 +675,7 @@ describe("files of csock.safe's sockets", function()
 
   it("are safe when the class makes them", everywhere(function()
     local a, b = safe.socketpair()
-    local _close <close> = closing(a, b)
+    local _close <close> = closer(a, b)
     a.timeout = 0.01
     local file <close> = safe.file(a, "r")
     assert.are.equal("ETIMEDOUT", returned(file:read(1)).code)
@@ -699,7 +688,7 @@ end)
 local function silent()
   local listener = csock.create_server({"127.0.0.1", 0}, {backlog = 0})
   local filler = csock.create_connection(listener:getsockname())
-  return {"127.0.0.1", listener:getsockname().port}, closing(listener, filler)
+  return {"127.0.0.1", listener:getsockname().port}, closer(listener, filler)
 end
 
 describe("csock.safe in a task", function()
@@ -707,7 +696,7 @@ describe("csock.safe in a task", function()
     loop.run(function()
       local address, _silent <close> = silent()
       local a, b = safe.socketpair()
-      local _close <close> = closing(a, b)
+      local _close <close> = closer(a, b)
       local file <close> = a:makefile "r"
       local waits = {
         function() return a:recv(1) end,
@@ -737,7 +726,7 @@ describe("csock.safe in a task", function()
   it("waits as csock does", function()
     loop.run(function()
       local a, b = safe.socketpair()
-      local _close <close> = closing(a, b)
+      local _close <close> = closer(a, b)
       local task = loop.spawn(function() return a:recv(10) end)
       loop.sleep(0)
       assert.are.equal("waiting", task:status())
@@ -751,7 +740,7 @@ describe("loop.timeout round csock.safe", function()
   it("raises, as its limit is not the call's", everywhere(function()
     local address, _silent <close> = silent()
     local a, b = safe.socketpair()
-    local _close <close> = closing(a, b)
+    local _close <close> = closer(a, b)
     a.timeout = 60
     local file <close> = a:makefile "r"
     for _, wait in ipairs {
@@ -772,7 +761,7 @@ describe("loop.timeout round csock.safe", function()
   it("does not touch the call's own", everywhere(function()
     local address, _silent <close> = silent()
     local a, b = safe.socketpair()
-    local _close <close> = closing(a, b)
+    local _close <close> = closer(a, b)
     a.timeout = 0.01
     local err = returned(loop.timeout(60, a.recv, a, 1))
     assert.are.equal(csock.timeout, class.type(err))
@@ -824,8 +813,8 @@ end)
 
 describe("core.safely", function()
   it("takes a C function, once", function()
-    misused(core.safely, function() end)
-    misused(core.safely, core.safely(core.gethostname))
-    misused(core.safely)
+    misused("", core.safely, function() end)
+    misused("", core.safely, core.safely(core.gethostname))
+    misused("", core.safely)
   end)
 end)

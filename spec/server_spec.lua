@@ -7,6 +7,8 @@ local helper = require "spec.helper"
 local csock = require "csock"
 local loop = require "csock.loop"
 local socketserver = require "csock.socketserver"
+local closing, read_all = helper.closing, helper.read_all
+local failure, refused = helper.failure, helper.refused
 
 local class = csock.class
 local BaseServer = socketserver.BaseServer
@@ -15,23 +17,6 @@ local UnixStreamServer = socketserver.UnixStreamServer
 local UnixDatagramServer = socketserver.UnixDatagramServer
 
 -- Tools -------------------------------------------------------------------
-
-local function failure(f, ...)
-  local ok, err = pcall(f, ...)
-  assert.is_false(ok, "nothing was raised")
-  return err
-end
-
-local function refused(code, f, ...)
-  local err = failure(f, ...)
-  assert.is_true(csock.isinstance(err, csock.error), tostring(err))
-  assert.are.equal(code, err.code)
-  return err
-end
-
-local function closing(f)
-  return setmetatable({}, {__close = f})
-end
 
 local anywhere = {"127.0.0.1", 0}
 
@@ -62,15 +47,6 @@ local function connect(server)
   sock.timeout = 5
   sock:connect(server.server_address)
   return sock
-end
-
-local function read_all(sock)
-  local pieces = {}
-  repeat
-    local data = sock:recv(4096)
-    pieces[#pieces + 1] = data
-  until data == ""
-  return table.concat(pieces)
 end
 
 -- What a client gets that says these words and then no more.
@@ -173,13 +149,6 @@ end
 local function most_descriptors()
   local pipe <close> = assert(io.popen "ulimit -Hn")
   return pipe:read "n" or math.maxinteger
-end
-
--- Waits for its end: what else it printed, "exit" or "signal", the number.
-local function ending(process)
-  local output = process:read "a"
-  local _, how, number = process:wait()
-  return output, how .. " " .. number
 end
 
 -- Classes -----------------------------------------------------------------
@@ -1103,7 +1072,7 @@ describe("handle_request", function()
       server:handle_request()
     ]])
     process:kill "TERM"
-    local _, how = ending(process)
+    local _, how = process:ending()
     assert.are.equal("signal 15", how)
   end)
 
@@ -1327,7 +1296,7 @@ describe("server_ready", function()
       server:serve_forever()
       print "stopped"
     ]])
-    local output, how = ending(process)
+    local output, how = process:ending()
     assert.are.equal("exit 0", how)
     assert.are.equal("stopped\n", output)
   end)
@@ -1367,7 +1336,7 @@ describe("the documented server", function()
     local process = start("examples/server.lua", "0 TCPServer")
     assert.are.equal("HELLO", ask(process, "hello"))
     for _, signal in ipairs {...} do process:kill(signal) end
-    local output, how = ending(process)
+    local output, how = process:ending()
     assert.are.equal("exit 0", how)
     assert.are.equal("127.0.0.1 wrote: hello\nstopped\n", output)
   end
@@ -1384,7 +1353,7 @@ describe("the documented server", function()
     assert.are.equal("X", ask(process, "x")) -- it came after the idle one
     process:kill "TERM"
     process:kill "INT"
-    local output, how = ending(process)
+    local output, how = process:ending()
     assert.are.equal("exit 0", how)
     assert.matches("stopped\n$", output)
     assert.are.equal("", idle:recv(1))
@@ -1408,7 +1377,7 @@ describe("a signal", function()
     local process = start(program(served))
     assert.are.equal("begunX", ask(process, "x"))
     process:kill "TERM"
-    local output, how = ending(process)
+    local output, how = process:ending()
     assert.are.equal("closed\ttrue\n", output)
     assert.are.equal("exit 0", how)
   end)
@@ -1420,7 +1389,7 @@ describe("a signal", function()
     process:kill "TERM"
     client:sendall "finished"
     assert.are.equal("FINISHED", client:recv(100))
-    local output, how = ending(process)
+    local output, how = process:ending()
     assert.are.equal("closed\ttrue\n", output)
     assert.are.equal("exit 0", how)
   end)
@@ -1431,7 +1400,7 @@ describe("a signal", function()
     assert.are.equal("begun", client:recv(100))
     process:kill "TERM"
     assert.are.equal("", client:recv(100))
-    local output, how = ending(process)
+    local output, how = process:ending()
     assert.are.equal("closed\ttrue\n", output)
     assert.are.equal("exit 0", how)
   end)
@@ -1443,7 +1412,7 @@ describe("a signal", function()
     process:kill "TERM"
     process:kill "INT"
     assert.are.equal("", client:recv(100))
-    local output, how = ending(process)
+    local output, how = process:ending()
     assert.are.equal("closed\ttrue\n", output)
     assert.are.equal("exit 0", how)
   end)
@@ -1468,7 +1437,7 @@ describe("a signal", function()
       process:kill "INT"
       over = pcall(client.recv, client, 1)
     until over
-    local output, how = ending(process)
+    local output, how = process:ending()
     assert.is_nil(output:find "computed to the end")
     assert.are.equal("signal 2", how)
   end)
@@ -1488,7 +1457,7 @@ describe("a signal", function()
     assert.are.equal("begun", client:recv(5))
     process:kill "TERM"
     assert.are.equal(4000000, #read_all(client))
-    assert.are.equal("stopped\n", (ending(process)))
+    assert.are.equal("stopped\n", (process:ending()))
   end)
 
   it("is not csock's when handle_signals is false", function()
@@ -1497,7 +1466,7 @@ describe("a signal", function()
     local client <close> = connect(process)
     assert.are.equal("begun", client:recv(100))
     process:kill "TERM"
-    local output, how = ending(process)
+    local output, how = process:ending()
     assert.are.equal("signal 15", how)
     assert.are.equal("", output)
   end)
@@ -1508,7 +1477,7 @@ describe("a signal", function()
     local client <close> = connect(process)
     assert.are.equal("begun", client:recv(100))
     process:kill "INT"
-    local output, how = ending(process)
+    local output, how = process:ending()
     assert.are.equal("exit 1", how)
     assert.matches("interrupted!", output)
   end)
@@ -1523,7 +1492,7 @@ describe("a signal", function()
       loop.sleep(1000)
     ]])
     process:kill "TERM"
-    local _, how = ending(process)
+    local _, how = process:ending()
     assert.are.equal("signal 15", how)
   end)
 
@@ -1539,7 +1508,7 @@ describe("a signal", function()
       end))
     ]])
     process:kill "INT"
-    local output, how = ending(process)
+    local output, how = process:ending()
     assert.matches("interrupted!", output)
     assert.are.equal("exit 0", how)
   end)
@@ -1554,7 +1523,7 @@ describe("a signal", function()
       loop.sleep(1000)
     ]])
     process:kill "TERM"
-    local _, how = ending(process)
+    local _, how = process:ending()
     assert.are.equal("signal 15", how)
   end)
 
@@ -1566,7 +1535,7 @@ describe("a signal", function()
     client:sendall "still here"
     assert.are.equal("STILL HERE", client:recv(100))
     process:kill "INT"
-    local output, how = ending(process)
+    local output, how = process:ending()
     assert.are.equal("closed\ttrue\n", output)
     assert.are.equal("exit 0", how)
   end)
@@ -1590,7 +1559,7 @@ describe("a signal", function()
       end)
     ]])
     process:kill "TERM"
-    local output, how = ending(process)
+    local output, how = process:ending()
     assert.are.equal("all stopped\n", output)
     assert.are.equal("exit 0", how)
   end)
@@ -1613,7 +1582,7 @@ describe("a signal", function()
       end)
     ]])
     process:kill "TERM"
-    local output, how = ending(process)
+    local output, how = process:ending()
     assert.are.equal("stopped\tfalse\ttrue\n", output)
     assert.are.equal("exit 0", how)
   end)
@@ -1744,7 +1713,7 @@ describe("without descriptors", function()
     for i = 1, 30 do clients[i]:close() end
     assert.are.equal("NEW", ask(process, "new"))
     process:kill "TERM"
-    local _, how = ending(process)
+    local _, how = process:ending()
     assert.are.equal("exit 0", how)
   end)
 end)
@@ -1767,7 +1736,7 @@ for word in b"one", b"two", "drei \u00fc".encode():
         print(s.recv(1024).decode())
         assert s.recv(1) == b""
 ]] .. " " .. process.port)
-    assert.are.equal("ONE\nTWO\nDREI ü\n", (ending(client)))
+    assert.are.equal("ONE\nTWO\nDREI ü\n", (client:ending()))
   end)
 
   it("nc", function()
@@ -1775,7 +1744,7 @@ for word in b"one", b"two", "drei \u00fc".encode():
     local process = start("examples/server.lua", "0")
     local client = helper.spawn_process("sh -c " .. helper.quote(
       "printf 'hello from nc' | nc -w 5 127.0.0.1 " .. process.port))
-    assert.are.equal("HELLO FROM NC", (ending(client)))
+    assert.are.equal("HELLO FROM NC", (client:ending()))
   end)
 
   it("a thousand clients at once", function()
@@ -1808,9 +1777,9 @@ for word in b"one", b"two", "drei \u00fc".encode():
       assert.matches("^127%.0%.0%.1 wrote: w%d+$", process:read "l")
       lines = lines + 1
     end
-    assert.are.equal(n .. "\n", (ending(clients)))
+    assert.are.equal(n .. "\n", (clients:ending()))
     process:kill "TERM"
-    local output, how = ending(process)
+    local output, how = process:ending()
     assert.are.equal("stopped\n", output)
     assert.are.equal("exit 0", how)
   end)

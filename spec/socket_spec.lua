@@ -7,6 +7,9 @@
 local helper = require "spec.helper"
 local csock = require "csock"
 local loop = require "csock.loop"
+local closer, pair, random_bytes, until_waiting =
+  helper.closer, helper.pair, helper.random_bytes, helper.until_waiting
+local misused, refused = helper.misused, helper.refused
 
 local class = csock.class
 local AF_INET, AF_INET6, AF_UNIX = csock.AF_INET, csock.AF_INET6, csock.AF_UNIX
@@ -15,39 +18,10 @@ local SOCK_SEQPACKET = csock.SOCK_SEQPACKET
 
 -- Tools -------------------------------------------------------------------
 
--- What f raises: an error object with this code.
-local function refused(code, f, ...)
-  local ok, err = pcall(f, ...)
-  assert.is_false(ok, "nothing was raised")
-  assert.is_true(csock.isinstance(err, csock.error), tostring(err))
-  assert.are.equal(code, err.code)
-  return err
-end
-
--- f raises Lua's own kind of argument error, which blames a line of this file.
-local function misused(pattern, f)
-  local ok, err = pcall(f)
-  assert.is_false(ok, "nothing was raised")
-  assert.are.equal("string", type(err), tostring(err))
-  assert.matches("^[%w_/.]*socket_spec%.lua:%d+: ", err)
-  assert.matches(pattern, err)
-end
-
 -- The same test twice: waits go to the system, and waits go to the loop.
 local function everywhere(name, f)
   it(name .. ", outside of tasks", f)
   it(name .. ", in a task", function() loop.run(f) end)
-end
-
--- Lets the loop turn until all these tasks wait for something.
-local function until_waiting(...)
-  for _, task in ipairs {...} do
-    while task:status() ~= "waiting" do
-      if task:status() == "failed" then task:join() end
-      assert.are_not.equal("done", task:status())
-      loop.sleep(0)
-    end
-  end
 end
 
 local has_v6 = pcall(function()
@@ -79,23 +53,12 @@ local function listening(family, kind)
   return sock
 end
 
--- A value that closes these sockets, and the sockets.
-local function closing(...)
-  return setmetatable({...}, {
-    __close = function(self)
-      for _, sock in ipairs(self) do sock:close() end
-    end,
-  }), ...
-end
-
-local function pair(...) return closing(csock.socketpair(...)) end
-
 -- Two sockets connected to each other through a listener, behind their closer.
 local function connected(family, kind)
   local listener <close> = listening(family, kind)
   local client = csock.socket(family or AF_INET, kind or SOCK_STREAM)
   client:connect(listener:getsockname())
-  return closing(client, (listener:accept()))
+  return closer(client, (listener:accept()))
 end
 
 -- A listener whose queue is full, and what fills it, behind their closer.
@@ -108,7 +71,7 @@ local function crowded(family)
     all[#all + 1] = sock
     sock.timeout = 0.1
   until not pcall(sock.connect, sock, listener:getsockname())
-  return closing(table.unpack(all))
+  return closer(table.unpack(all))
 end
 
 -- Sends until the system takes no more.
@@ -128,7 +91,7 @@ local function full_receiver()
   sender.timeout = 0
   while pcall(sender.sendto, sender, "x", receiver:getsockname()) do end
   sender.timeout = nil
-  return closing(sender, receiver)
+  return closer(sender, receiver)
 end
 
 -- Reads up to the end of the stream.
@@ -139,21 +102,6 @@ local function read_all(sock, most)
     parts[#parts + 1] = data
   until data == ""
   return table.concat(parts)
-end
-
--- Pieces of noise, from anywhere in it and of any length.
-local noise = {}
-for i = 1, 4000 do noise[i] = string.pack("j", math.random(0)) end
-noise = table.concat(noise)
-
-local function random_bytes(n)
-  local parts, length = {}, 0
-  while length < n do
-    local from, upto = math.random(#noise), math.random(#noise)
-    local part = noise:sub(from, upto) .. string.pack("j", math.random(0))
-    parts[#parts + 1], length = part, length + #part
-  end
-  return table.concat(parts):sub(1, n)
 end
 
 local function nonblocking(fd)

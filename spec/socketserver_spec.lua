@@ -8,6 +8,7 @@ local handlers = require "spec.handlers_shared"
 local loop = require "csock.loop"
 local process = require "csock.core".process
 local socketserver = require "csock.socketserver"
+local failure = helper.failure
 
 local class = csock.class
 local TCPServer = socketserver.TCPServer
@@ -15,12 +16,6 @@ local ThreadingTCPServer = socketserver.ThreadingTCPServer
 
 local TEST_STR = "hello world\n"
 local HOST = "127.0.0.1"
-
-local function failure(f, ...)
-  local ok, err = pcall(f, ...)
-  assert.is_false(ok, "nothing was raised")
-  return err
-end
 
 local function pickaddr(family)
   if family == csock.AF_INET then return {HOST, 0} end

@@ -4,16 +4,9 @@
 local csock = require "csock"
 local helper = require "spec.helper"
 local loop = require "csock.loop"
+local pair = helper.pair
 
 local misused = helper.misused
-
-local function pair()
-  local a, b = csock.socketpair()
-  return a, b, setmetatable({}, {__close = function()
-    a:close()
-    b:close()
-  end})
-end
 
 -- A test after which the loop is closed, passed or failed.
 local function hosted(name, f)
@@ -86,7 +79,7 @@ describe("loop.step", function()
   end)
 
   hosted("hands over what the poller has", function()
-    local a, b, _both <close> = pair()
+    local _both <close>, a, b = pair()
     local task = loop.spawn(b.recv, b, 10)
     assert.is_nil(loop.step(0))
     a:sendall "x"
@@ -221,7 +214,7 @@ describe("loop.fileno", function()
   hosted("is readable as long as something is to do", function()
     local fd = loop.fileno()
     if not fd then return end
-    local a, b, _both <close> = pair()
+    local _both <close>, a, b = pair()
     local task = loop.spawn(b.recv, b, 10)
     loop.step(0)
     assert.are.same({}, (csock.select({fd}, {}, {}, 0)))

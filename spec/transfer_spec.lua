@@ -8,31 +8,14 @@ local lfs = require "lfs"
 local helper = require "spec.helper"
 local csock = require "csock"
 local loop = require "csock.loop"
+local closer, pair, until_waiting =
+  helper.closer, helper.pair, helper.until_waiting
+local refuses, refused = helper.refuses, helper.refused
 
 local AF_INET, SOCK_DGRAM = csock.AF_INET, csock.SOCK_DGRAM
 local MSG = "Michael Gilfix was here\u{1234}\r\n" -- as CPython's tests
 
 -- Tools -------------------------------------------------------------------
-
--- What f raises: an error object with this code.
-local function refused(code, f, ...)
-  local ok, err = pcall(f, ...)
-  assert.is_false(ok, "nothing was raised")
-  assert.is_true(csock.isinstance(err, csock.error), tostring(err))
-  assert.equal(code, err.code)
-  return err
-end
-
--- f, written in one line, raises an argument error that blames that line.
-local function misused(text, f)
-  local ok, err = pcall(f)
-  assert.is_false(ok, "nothing was raised")
-  assert.is_string(err)
-  local info = debug.getinfo(f, "S")
-  local where = ("%s:%d: "):format(info.short_src, info.linedefined)
-  assert.equal(where, err:sub(1, #where), err)
-  assert.truthy(err:find(text, 1, true), err)
-end
 
 -- The same test twice: waits go to the system, and waits go to the loop.
 local function everywhere(name, f)
@@ -40,23 +23,12 @@ local function everywhere(name, f)
   it(name .. ", in a task", function() loop.run(f) end)
 end
 
--- A value that closes these sockets, and the sockets.
-local function closing(...)
-  return setmetatable({...}, {
-    __close = function(self)
-      for _, sock in ipairs(self) do sock:close() end
-    end,
-  }), ...
-end
-
-local function pair(...) return closing(csock.socketpair(...)) end
-
 local function tcp_pair()
   local listener <close> = csock.socket()
   listener:bind {"127.0.0.1", 0}
   listener:listen()
   local client = csock.create_connection(listener:getsockname())
-  return closing(client, (listener:accept()))
+  return closer(client, (listener:accept()))
 end
 
 local function udp_pair()
@@ -64,15 +36,7 @@ local function udp_pair()
   local b = csock.socket(AF_INET, SOCK_DGRAM)
   a:bind {"127.0.0.1", 0}
   b:bind {"127.0.0.1", 0}
-  return closing(a, b)
-end
-
-local function until_waiting(task)
-  while task:status() ~= "waiting" do
-    if task:status() == "failed" then task:join() end
-    assert.are_not.equal("done", task:status())
-    loop.sleep(0)
-  end
+  return closer(a, b)
 end
 
 -- Bytes that f leaves behind for the collector.
@@ -134,7 +98,7 @@ describe("BufferIOTest", function()
     local _all <close>, serv_conn, cli_conn = tcp_pair()
     serv_conn:send(MSG)
     local buf = csock.buffer(8)
-    misused("bad argument #2 to 'recvfrom_into' (buffer too small)",
+    refuses("bad argument #2 to 'recvfrom_into' (buffer too small)",
       function() cli_conn:recvfrom_into(buf, 1024) end)
     assert.equal(MSG, cli_conn:recv(1024))
   end)
@@ -199,21 +163,21 @@ describe("recv_into", function()
     local _all <close>, a, b = pair()
     local buf = csock.buffer(4)
     a:send "abc"
-    misused("bad argument #2 to 'recv_into' (buffer too small)",
+    refuses("bad argument #2 to 'recv_into' (buffer too small)",
       function() b:recv_into(buf, 5) end)
-    misused("bad argument #2 to 'recv_into' (size cannot be negative)",
+    refuses("bad argument #2 to 'recv_into' (size cannot be negative)",
       function() b:recv_into(buf, -1) end)
-    misused("buffer too small", function() b:recv_into(buf, 1 << 62) end)
-    misused("csock.buffer expected, got string", function() b:recv_into "" end)
-    misused("csock.buffer expected, got no value", function() b:recv_into() end)
-    misused("csock.buffer expected, got FILE*",
+    refuses("buffer too small", function() b:recv_into(buf, 1 << 62) end)
+    refuses("csock.buffer expected, got string", function() b:recv_into "" end)
+    refuses("csock.buffer expected, got no value", function() b:recv_into() end)
+    refuses("csock.buffer expected, got FILE*",
       function() b:recv_into(io.stdout) end)
-    misused("number expected, got table", function() b:recv_into(buf, {}) end)
-    misused("integer expected, got string",
+    refuses("number expected, got table", function() b:recv_into(buf, {}) end)
+    refuses("integer expected, got string",
       function() b:recv_into(buf, 1, "x") end)
-    misused("out of range", function() b:recv_into(buf, 1, 1 << 40) end)
-    misused("csock.buffer expected", function() b:recvfrom_into(4) end)
-    misused("size cannot be negative", function() b:recvfrom_into(buf, -1) end)
+    refuses("out of range", function() b:recv_into(buf, 1, 1 << 40) end)
+    refuses("csock.buffer expected", function() b:recvfrom_into(4) end)
+    refuses("size cannot be negative", function() b:recvfrom_into(buf, -1) end)
     assert.equal("\0\0\0\0", tostring(buf))
     assert.equal("abc", b:recv(10))
   end)
@@ -387,12 +351,12 @@ describe("a buffer as data", function()
     local _all <close>, a, b = pair()
     local text = "string or buffer expected, got "
     for _, name in ipairs {"send", "sendall"} do
-      misused(text .. "table", function() a[name](a, {}) end)
-      misused(text .. "no value", function() a[name](a) end)
-      misused(text .. "FILE*", function() a[name](a, io.stdout) end)
-      misused(text .. "socket", function() a[name](a, b) end)
+      refuses(text .. "table", function() a[name](a, {}) end)
+      refuses(text .. "no value", function() a[name](a) end)
+      refuses(text .. "FILE*", function() a[name](a, io.stdout) end)
+      refuses(text .. "socket", function() a[name](a, b) end)
     end
-    misused(text .. "boolean", function() a:sendto(true, "x") end)
+    refuses(text .. "boolean", function() a:sendto(true, "x") end)
     b.timeout = 0
     refused("EAGAIN", b.recv, b, 1)
   end)

@@ -7,6 +7,7 @@ local csock = require "csock"
 local core = require "csock.core"
 local loop = require "csock.loop"
 local socketserver = require "csock.socketserver"
+local refused = helper.refused
 
 local class = csock.class
 local UnixStreamServer = socketserver.UnixStreamServer
@@ -22,13 +23,6 @@ local function new_path() return helper.tmpdir() .. "/socket" end
 
 local function exists(path)
   return lfs.symlinkattributes(path, "mode") ~= nil
-end
-
-local function refused(code, f, ...)
-  local ok, err = pcall(f, ...)
-  assert.is_false(ok, "nothing was raised")
-  assert.is_true(csock.isinstance(err, csock.error), tostring(err))
-  assert.are.equal(code, err.code)
 end
 
 -- Leaves a socket's path without the socket.

@@ -31,6 +31,13 @@ local function bad(name, arg, what)
   misuse("bad argument #%d to '%s' (%s)", arg, name, what)
 end
 
+local function check_integer(name, arg, options, key)
+  local value = options[key]
+  if value ~= nil and not (math.type(value) and math.tointeger(value)) then
+    bad(name, arg, ("%s: integer expected, got %s"):format(key, type(value)))
+  end
+end
+
 -- The options a function takes, and no others; a table without any is some
 -- other thing that came to the wrong place.
 local function check_options(name, arg, options, known)
@@ -370,6 +377,8 @@ local function create_server(module, address, options)
   end
   if options then check_options(name, 2, options, server_options) end
   options = options or {}
+  check_integer(name, 2, options, "family")
+  check_integer(name, 2, options, "backlog")
   if options.reuse_port and not constants.SO_REUSEPORT then
     bad(name, 2, "SO_REUSEPORT not supported on this platform")
   end

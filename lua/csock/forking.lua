@@ -6,6 +6,7 @@
 local class = require "csock.class"
 local core = require "csock.core"
 local errors = require "csock.errors"
+local forgive = require "csock.forgive"
 local loop = require "csock.loop"
 local misuse = require "csock.misuse"
 local process = require "csock.process"
@@ -105,7 +106,7 @@ end
 --- shutdown(): stop serve_forever; in a child, that of the parent.
 function ForkingMixIn:shutdown()
   local voice = self._is_child and self._voice
-  if voice then pcall(voice.send, voice, "s") end -- it may have stopped
+  if voice then forgive(voice.send, voice, "s") end -- it may have stopped
   class.super(ForkingMixIn, self):shutdown()
 end
 
@@ -162,7 +163,7 @@ end
 --- shutdown_request(request): end the connection, whoever else has a copy.
 function ForkingMixIn:shutdown_request(request)
   if isinstance(request, socket) then
-    pcall(request.shutdown, request, constants.SHUT_WR) -- it may be over
+    forgive(request.shutdown, request, constants.SHUT_WR) -- it may be over
   end
   class.super(ForkingMixIn, self):shutdown_request(request)
 end

@@ -4,7 +4,7 @@
 
 local class = require "csock.class"
 local core = require "csock.core"
-local errors = require "csock.errors"
+local forgive = require "csock.forgive"
 local file = require "csock.file".file
 local misuse = require "csock.misuse"
 local socket = require "csock.socket".socket
@@ -69,8 +69,7 @@ end
 function StreamRequestHandler:finish()
   local _rfile <close> = self.rfile
   local wfile = self.wfile
-  local ok, err = pcall(wfile.close, wfile)
-  if not ok and not class.isinstance(err, errors.OSError) then error(err, 0) end
+  forgive(wfile.close, wfile)
 end
 
 --

@@ -13,6 +13,7 @@
 local class = require "csock.class"
 local core = require "csock.core"
 local errors = require "csock.errors"
+local forgive = require "csock.forgive"
 local loop = require "csock.loop"
 local misuse = require "csock.misuse"
 local process = require "csock.process"
@@ -121,7 +122,7 @@ local function hear(channel)
 end
 
 local function say(channel, word)
-  pcall(channel.send, channel, word) -- to nobody, if it has just ended
+  forgive(channel.send, channel, word) -- to nobody, if it has just ended
 end
 
 local function cancel_later(self)

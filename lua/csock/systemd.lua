@@ -8,6 +8,7 @@
 local class = require "csock.class"
 local core = require "csock.core"
 local errors = require "csock.errors"
+local forgive = require "csock.forgive"
 local loop = require "csock.loop"
 local misuse = require "csock.misuse"
 local socket = require "csock.socket".socket
@@ -165,9 +166,8 @@ Report.__index = Report
 
 -- A server does not end because nobody listens to it.
 local function tell(self, state)
-  local ok, err = pcall(self.line.send, self.line, state)
+  local ok, err = forgive(self.line.send, self.line, state)
   if ok then return end
-  if not class.isinstance(err, errors.OSError) then error(err, 0) end
   warn("csock: the service manager does not hear: " .. tostring(err))
 end
 
