@@ -31,8 +31,12 @@ need/valgrind := cc headers lua busted valgrind
 need/lint     := cc headers lua luacheck gcc clang clang-format
 need/rock     := cc headers lua luarocks
 
+# What some specs can do without, and are pending then.
+want/test := haproxy
+
 # All goals of one run together: they are looked for, and installed, once.
 needs := $(sort $(foreach goal,$(or $(MAKECMDGOALS),all),$(need/$(goal))))
+wants := $(sort $(foreach goal,$(MAKECMDGOALS),$(want/$(goal))))
 ask   := CC='$(CC)' LUA='$(LUA)' LUA_INCDIR='$(LUA_INCDIR)' .ci/deps
 
 # Looked up when first used, that is after `deps` had its chance to install;
@@ -89,6 +93,7 @@ objects: $(objects)
 
 deps:
 	@$(if $(needs),$(ask) need $(needs))
+	@$(if $(wants),$(ask) want $(wants))
 
 # Renamed into place: a program that runs keeps the file it has mapped.
 lua/csock/core.so: .build/release/csock/core.so

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <lauxlib.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -124,6 +125,22 @@ static int process_getpid(lua_State *L) {
   return 1;
 }
 
+/* unsetenv(name) -> true: the variable is gone, for children too.
+** (unsetenv(3)) */
+static int process_unsetenv(lua_State *L) {
+  lua_pushboolean(L, unsetenv(cs_checkname(L, 1)) == 0);
+  return 1;
+}
+
+/* keep(fd) -> true: make a descriptor close-on-exec that the program was begun
+** with.  Raises OSError, EBADF for one that is not open.  (fcntl(2)) */
+static int process_keep(lua_State *L) {
+  int err = cs_setinheritable(cs_checkint(L, 1), 0);
+  if (err != 0) return cs_fail(L, 0, -err, "fcntl", 0);
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
 static const luaL_Reg watch_meta[] = {
     {"__close", watch_close},
     {"__gc", watch_close},
@@ -140,7 +157,9 @@ static const luaL_Reg process_funcs[] = {
     {"alarm", process_alarm},
     {"catch", process_catch},
     {"getpid", process_getpid},
+    {"keep", process_keep},
     {"signals", process_signals},
+    {"unsetenv", process_unsetenv},
     {NULL, NULL},
 };
 

@@ -58,6 +58,7 @@ local function work(self, request, client_address)
   end
   self.active_children, self._children, self._resting = nil, nil, nil
   self._is_child = true
+  if self._gate then self._gate:leave() end
   self._serving, self._accepting = false, false
   local listener = self.socket
   if isinstance(listener, socket) and listener.type ~= constants.SOCK_DGRAM then

@@ -60,6 +60,7 @@ for name, value in pairs(select(insist)) do csock[name] = value end
 local submodules = {
   class = true, coroutine = true, loop = true, safe = true,
   socketserver = true,
+  systemd = true,
 }
 
 return setmetatable(csock, {

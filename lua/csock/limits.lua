@@ -39,13 +39,22 @@ function limits.rest(server, seconds)
   loop.sleep(seconds)
 end
 
+-- Has it as many requests as it may have?  Connections whose header has yet to
+-- come are some, and one whose header has come may go on.
+local function is_full(server)
+  local gate = server._gate
+  if not gate then return server:_active() >= server.max_connections end
+  return not gate.ready[1] and
+    server:_active() + gate.count >= server.max_connections
+end
+
 --- make_room(server, timeout) -> rest until fewer requests than
 -- max_connections are running: the seconds that are left of `timeout` (nil: for
 -- ever), or false when there are none.
 function limits.make_room(server, timeout)
   local deadline = timeout and loop.now() + timeout
   local left = timeout
-  while server:_active() >= server.max_connections do
+  while is_full(server) do
     if server._shutdown_request or left and left <= 0 then return false end
     limits.rest(server, left or LONG)
     left = deadline and deadline - loop.now()

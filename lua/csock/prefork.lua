@@ -80,6 +80,7 @@ local function claim(self)
   if self.allow_reuse_address then trial.reuseaddr = true end
   if self.address_family == constants.AF_INET6 then
     trial.ipv6only = self.socket.ipv6only
+    if self.dualstack ~= nil then trial.ipv6only = not self.dualstack end
   end
   trial:bind(self.server_address)
 end
@@ -187,6 +188,7 @@ local function leave_listener(self, deadline)
   while core.socket.readable(listener, 0) and loop.now() < deadline do
     self:_handle_request_noblock()
   end
+  if self._gate then self._gate:settle() end
 end
 
 -- The same for datagrams, whose socket the requests need to the end.
@@ -260,6 +262,9 @@ function PreforkMixIn:_attend(worker)
     word = hear(worker.channel)
     if word == "r" then
       worker.ready = true
+      if self._report and not self._reloading and self:_is_ready() then
+        self._report:ready()
+      end
       if self._reloading then core.loop.wake(self._reloading) end
     elseif word == "s" then
       self:shutdown()
@@ -288,6 +293,9 @@ local function ready(workers)
   return true
 end
 
+-- For the service manager: are all workers ready?
+function PreforkMixIn:_is_ready() return ready(self._current) == true end
+
 --- restart_workers() -> true: what SIGHUP does.  Calls reload(), starts new
 -- workers, and when all of them are ready, lets the old ones finish what they
 -- have and end.  When a new one dies before that, the old ones stay: false.
@@ -297,9 +305,11 @@ function PreforkMixIn:restart_workers()
   local fresh = {}
   local _reloading <close> = setmetatable({}, {__close = function()
     self._reloading = nil
+    if self._report then self._report:ready() end
     for _, worker in pairs(fresh) do say(worker.channel, "t") end
   end})
   self._reloading = loop.current()
+  if self._report then self._report:reloading() end
   self:reload()
   for id = 1, #self._current do fresh[id] = start(self, id) end
   while ready(fresh) == false do loop.sleep(LONG) end

@@ -12,8 +12,10 @@ local errors = require "csock.errors"
 local limits = require "csock.limits"
 local loop = require "csock.loop"
 local misuse = require "csock.misuse"
+local proxy = require "csock.proxy"
 local socket = require "csock.socket".socket
 local stats = require "csock.stats"
+local systemd = require "csock.systemd"
 local unix = require "csock.unix"
 local BaseRequestHandler = require "csock.handler".BaseRequestHandler
 
@@ -128,17 +130,26 @@ local function begin_serving(self)
   if serving.watch then
     serving.task = loop.spawn(watch_signals, self, serving.watch)
   end
+  self._gate = proxy.gate(self)
+  if self.notify and not self.worker then
+    self._report = systemd.report(self) or false
+    if self._report and self:_is_ready() then self._report:ready() end
+  end
   return serving
 end
 
 function Serving:__close()
+  local server = self.server
+  if server._report then server._report:close() end
+  if server._gate then server._gate:close() end
+  server._report, server._gate = false, false
   if self.watch then
     self.task:cancel()
     self.watch:close()
   end
-  limits.watch_slow(self.server, nil)
-  self.server._serving, self.server._shutdown_request = false, false
-  self.server._accepting, self.server._signalled = false, false
+  limits.watch_slow(server, nil)
+  server._serving, server._shutdown_request = false, false
+  server._accepting, server._signalled = false, false
 end
 
 --
@@ -153,15 +164,16 @@ For the caller: serve_forever([poll_interval]), handle_request(), shutdown(),
 server_close(), fileno(), and `local s <close> = ...`.
 May be overridden: server_bind, server_activate, get_request, verify_request,
 process_request, finish_request, shutdown_request, close_request,
-service_actions, handle_timeout, handle_error, accept_error.
+service_actions, handle_timeout, handle_error, accept_error, proxy_error.
 In an instance: server_address, RequestHandlerClass, socket, stats.
 Class attributes: timeout (seconds handle_request waits, nil for ever),
 handle_signals (true), drain_timeout (5 seconds), request_timeout (seconds a
 handler may take, nil for ever), max_connections (requests at once, nil for any
 number), slow_callback (seconds after which a handler that does not let others
-run is reported, nil for never).]],
+run is reported, nil for never), notify (true: tell a service manager).]],
   __module = "csock.socketserver",
   handle_signals = true,
+  notify = true,
   drain_timeout = 5,
   __init = function(self, server_address, RequestHandlerClass)
     if not is_handler(RequestHandlerClass) then
@@ -176,6 +188,8 @@ run is reported, nil for never).]],
     self._signalled = false        -- by a signal?
     self._resting = false          -- the task that waits for a request's end
     self._request = false          -- what is being taken or processed
+    self._gate = false             -- where connections wait for their header
+    self._report = false           -- what tells the service manager
     self._account = stats.new()
   end,
   stats = class.property(stats.snapshot, nil, nil,
@@ -188,11 +202,12 @@ local function no_actions() end
 
 -- Wait, for `timeout` seconds, until a request can be taken; false when there
 -- is none, and at once when shutdown() is called.
-local function wait(self, timeout)
+function BaseServer:_wait(timeout)
   if self.max_connections then
     timeout = limits.make_room(self, timeout)
     if timeout == false then return false end
   end
+  if self._gate and self._gate.ready[1] then return true end
   self._accepting = true
   local ready = core.socket.readable(self.socket, timeout)
   self._accepting = false
@@ -207,15 +222,18 @@ local function process(self, request, client_address)
   stats.settle(self._account, request)
 end
 
--- Take a request, which is there (or was: another process may have it).
-local function take(self)
+-- Take a request, which is there (or was: another process may have it), or a
+-- connection, which becomes one when its header has come.
+function BaseServer:_handle_request_noblock()
   self._accepting = true
-  local ok, request, client_address = pcall(self.get_request, self)
+  local from = self._gate or self
+  local ok, request, client_address = pcall(from.get_request, from)
   self._accepting = false
   if request == nil and client_address ~= nil then -- csock.safe's listener
     ok, request = false, client_address
   end
   if not ok then return self:accept_error(request) end
+  if request == nil then return end
   local account = self._account
   account.accepted = account.accepted + 1
   self._request = request
@@ -230,12 +248,14 @@ local function serve(self, poll_interval)
     poll_interval = nil -- nothing to wake up for
   end
   while not self._shutdown_request do
-    local ready = wait(self, poll_interval)
+    local ready = self:_wait(poll_interval)
     if self._shutdown_request then break end
-    if ready then take(self) end
+    if ready then self:_handle_request_noblock() end
     local actions = self.service_actions
     if actions ~= no_actions then actions(self) end
   end
+  if self._report then self._report:stopping() end
+  if self._gate then self._gate:settle() end
   self:drain(self.drain_timeout)
   if self._signalled then self:server_close() end
 end
@@ -253,10 +273,13 @@ function BaseServer:serve_forever(poll_interval)
 end
 
 local function handle_one(self)
+  local gate <close> = not self._gate and proxy.gate(self) or nil
+  if gate then self._gate = gate end
   local timeout = self.socket.timeout or self.timeout
   if self.timeout and timeout > self.timeout then timeout = self.timeout end
-  if wait(self, timeout) then
-    take(self)
+  if self:_wait(timeout) then
+    self:_handle_request_noblock()
+    if gate then gate:settle() end
   else
     self:handle_timeout()
   end
@@ -302,10 +325,18 @@ function BaseServer:_running()
   end
 end
 
+-- Interrupt the wait for a request: there is something else to look at.
+function BaseServer:_wake()
+  if self._accepting and self._serving then core.loop.wake(self._serving) end
+end
+
+-- Can it serve, as soon as serve_forever is called?
+function BaseServer:_is_ready() return true end
+
 --- shutdown(): stop serve_forever, at once; legal everywhere, in a handler too.
 function BaseServer:shutdown()
   self._shutdown_request = true
-  if self._accepting and self._serving then core.loop.wake(self._serving) end
+  self:_wake()
 end
 
 --- server_close(): close the listening socket; ends serve_forever.
@@ -321,6 +352,12 @@ function BaseServer:drain() end
 --- cancel_requests(): cancel what is being processed.
 function BaseServer:cancel_requests()
   if self._serving then self._serving:cancel() end
+end
+
+--- destination(request) -> the address that the client has connected to, as a
+-- trusted balancer says, or else the request's own.
+function BaseServer:destination(request)
+  return proxy.destination(request) or request:getsockname()
 end
 
 --- fileno() -> the descriptor of the listening socket.
@@ -341,6 +378,14 @@ function BaseServer:accept_error(err)
   elseif limits.unusable[err.errno] then
     error(err, 0)
   end
+end
+
+--- proxy_error(peer_address, reason): a connection from a trusted balancer is
+-- dropped, since its PROXY header is malformed, late or not there.  By default
+-- a line on stderr.
+function BaseServer:proxy_error(peer_address, reason)
+  io.stderr:write("csock: connection from ", tostring(peer_address),
+    " dropped, PROXY protocol: ", reason, "\n")
 end
 
 --- verify_request(request, client_address) -> false to refuse it.
@@ -389,20 +434,40 @@ end
 -- TCP, UDP, AF_UNIX
 --
 
+-- Serve on a socket that somebody else has made ready.
+local function adopt(self, sock)
+  if sock.type ~= self.socket_type then
+    misuse("bad argument #1 to '%s' (a socket of another type)",
+      self.__class.__name)
+  end
+  self.address_family = sock.family
+  self.own_listeners = false -- the address may be bound to this one only
+  self.socket, self.server_address = sock, sock:getsockname()
+end
+
 local TCPServer = class("TCPServer", BaseServer, {
   __doc = [[
 TCPServer(server_address, RequestHandlerClass [, bind_and_activate = true]).
+Instead of the address it takes a socket that is bound and listens already.
 Class attributes: address_family, socket_type, request_queue_size (SOMAXCONN),
-allow_reuse_address (true), allow_reuse_port (false).]],
+allow_reuse_address (true), allow_reuse_port (false), dualstack (of AF_INET6:
+true takes IPv4 as well, false does not, nil: as the system is set),
+proxy_protocol (networks of balancers whose PROXY header is believed, nil for
+none), proxy_timeout (3 seconds for that header).]],
   __module = "csock.socketserver",
   address_family = constants.AF_INET,
   socket_type = constants.SOCK_STREAM,
   request_queue_size = constants.SOMAXCONN,
   allow_reuse_address = true,
   allow_reuse_port = false,
+  proxy_timeout = 3,
   __init = function(self, server_address, RequestHandlerClass,
                     bind_and_activate)
     BaseServer.__init(self, server_address, RequestHandlerClass)
+    proxy.gate(self) -- a fault in its attributes shows here
+    if isinstance(server_address, socket) then
+      return adopt(self, server_address)
+    end
     self.socket = socket(self.address_family, self.socket_type)
     if bind_and_activate == false then return end
     local ok, err = pcall(function()
@@ -420,6 +485,7 @@ servers.TCPServer = TCPServer
 function TCPServer:server_bind()
   if self.allow_reuse_address then self.socket.reuseaddr = true end
   if self.allow_reuse_port then self.socket.reuseport = true end
+  if self.dualstack ~= nil then self.socket.ipv6only = not self.dualstack end
   self.socket:bind(self.server_address)
   self.server_address = self.socket:getsockname()
 end
