@@ -15,6 +15,7 @@
 #include "descriptor.h"
 #include "error.h"
 #include "file.h"
+#include "group.h"
 #include "host.h"
 #include "inet.h"
 #include "inspect.h"
@@ -48,6 +49,7 @@ int luaopen_csock_core(lua_State *L) {
   cs_open_loop(L);
   cs_open_task(L);
   cs_open_inspect(L);
+  cs_open_group(L);
   cs_open_host(L);
   cs_open_sync(L);
   cs_open_coroutine(L);

@@ -1,4 +1,5 @@
-/* inspect: reads what loop and task keep, and changes nothing but names.  What
+/* inspect: reads what loop and task keep, and changes nothing but names and the
+** limit of slow tasks.  What
 ** a task waits for is not recorded beyond the operation's name: the object is
 ** still the first argument of the function that waits.
 ** Invariant: a coroutine is looked into only when it was reached from its
@@ -59,7 +60,10 @@ static int task_newindex(lua_State *L) {
                      "%s)",
                      luaL_typename(L, 3));
   lua_settop(L, 3);
-  lua_setiuservalue(L, 1, CS_TASKNAME);
+  lua_getiuservalue(L, lua_upvalueindex(1), CS_TASKNAMES);
+  lua_pushvalue(L, 1);
+  lua_pushvalue(L, 3);
+  lua_rawset(L, -3);
   return 0;
 }
 
@@ -147,9 +151,37 @@ static const luaL_Reg inspect_meta[] = {
     {NULL, NULL},
 };
 
+/* loop.now() -> seconds of the monotonic clock, a float. */
+static int loop_now(lua_State *L) {
+  lua_pushnumber(L, (lua_Number)cs_now() / (lua_Number)CS_SECOND);
+  return 1;
+}
+
+/* loop.poller() -> the name of the poller in use, or nil outside of run. */
+static int loop_poller(lua_State *L) {
+  const cs_PollerOps *ops = cs_loop(L)->poller.ops;
+  lua_pushstring(L, ops != NULL ? ops->name : NULL);
+  return 1;
+}
+
+/* loop.live() -> how many tasks have not ended. */
+static int loop_live(lua_State *L) {
+  lua_pushinteger(L, (lua_Integer)cs_loop(L)->live);
+  return 1;
+}
+
+/* loop.slow([seconds]) -> how long a task may run without a wait before it is
+** warned of, which may be set; 0: for ever. */
+static int loop_slow(lua_State *L) {
+  cs_Loop *loop = cs_loop(L);
+  if (!lua_isnoneornil(L, 1)) loop->slow.limit = cs_checktimeout(L, 1);
+  lua_pushnumber(L, (lua_Number)loop->slow.limit / (lua_Number)CS_SECOND);
+  return 1;
+}
+
 static const luaL_Reg inspect_funcs[] = {
-    {"tasks", inspect_tasks},
-    {NULL, NULL},
+    {"tasks", inspect_tasks}, {"now", loop_now},   {"poller", loop_poller},
+    {"live", loop_live},      {"slow", loop_slow}, {NULL, NULL},
 };
 
 /* Adds to the class of tasks, which is there, and to core.loop. */

@@ -1,5 +1,5 @@
 /* inspect: how a task looks from outside: its name, status and traceback, and
-** what each live one waits for. */
+** what each live one waits for; and the same of the loop. */
 
 #ifndef cs_inspect_h
 #define cs_inspect_h

@@ -250,7 +250,7 @@ int cs_pass(lua_State *L, cs_Loop *loop, lua_KContext ctx, lua_KFunction k) {
 static void keep_thread(lua_State *L, lua_State *co) {
   lua_Unsigned n;
   lua_settop(co, 0);
-  lua_rawgetp(L, LUA_REGISTRYINDEX, &loop_key);
+  cs_pushloop(L);
   lua_getiuservalue(L, -1, CS_IDLE);
   n = lua_rawlen(L, -1);
   if (n < MAXIDLE) {
@@ -274,7 +274,13 @@ static void close_thread(lua_State *L, lua_State *co) {
 ** number. */
 void cs_pushname(lua_State *L, int task) {
   cs_Task *t = lua_touserdata(L, task);
-  if (lua_getiuservalue(L, task, CS_TASKNAME) != LUA_TNIL) return;
+  cs_pushloop(L);
+  lua_getiuservalue(L, -1, CS_TASKNAMES);
+  lua_pushvalue(L, task);
+  lua_rawget(L, -2);
+  lua_replace(L, -3);
+  lua_pop(L, 1);
+  if (!lua_isnil(L, -1)) return;
   lua_pop(L, 1);
   lua_pushfstring(L, "Task-%I", (LUAI_UACINT)t->number);
 }
@@ -284,7 +290,7 @@ static void judge(lua_State *L, cs_Loop *loop, cs_Task *t, int status) {
   lua_State *at = t->state == CS_RUNNING ? t->co : t->waiter;
   if (!cs_stopwatch(t->co, status == LUA_YIELD ? at : NULL, &loop->slow))
     return;
-  lua_rawgetp(L, LUA_REGISTRYINDEX, &loop_key);
+  cs_pushloop(L);
   lua_getiuservalue(L, -1, CS_TASKS);
   lua_rawgeti(L, -1, (lua_Integer)t->place);
   cs_pushname(L, lua_gettop(L));
@@ -296,7 +302,7 @@ static void judge(lua_State *L, cs_Loop *loop, cs_Task *t, int status) {
 ** here on only a handle keeps it. */
 static void strike(lua_State *L, cs_Loop *loop, cs_Task *t) {
   cs_Task *last;
-  lua_rawgetp(L, LUA_REGISTRYINDEX, &loop_key);
+  cs_pushloop(L);
   lua_getiuservalue(L, -1, CS_TASKS);
   lua_rawgeti(L, -1, (lua_Integer)loop->live);
   last = lua_touserdata(L, -1);
@@ -316,6 +322,7 @@ static void end_task(lua_State *L, cs_Loop *loop, cs_Task *t, int status) {
     close_thread(L, t->co);
   cs_cleartimer(&loop->timers, &t->timer);
   cs_wakeall(loop, &t->joiners, CS_GO);
+  cs_leavegroup(t);
   if (status == LUA_OK && t->nresults == 0) {
     keep_thread(L, t->co);
     t->co = NULL;
@@ -505,8 +512,6 @@ static void drop_source(cs_Source *s) {
   int type;
   socklen_t len = sizeof type;
   s->watched = 0;
-  cs_initlist(&s->readers);
-  cs_initlist(&s->writers);
   if (!waited || getsockopt(s->fd, SOL_SOCKET, SO_TYPE, &type, &len) < 0)
     return;
   cs_closefd(s->fd);
@@ -516,8 +521,9 @@ static void drop_source(cs_Source *s) {
 
 /* A task that goes on in the parent only: here it counts as cancelled. */
 static void drop_task(cs_Task *t) {
-  cs_initlist(&t->link);
+  unlink_task(t); /* it may be in the line of something that lives on */
   cs_initlist(&t->joiners);
+  cs_leavegroup(t);
   t->co = t->waiter = NULL;
   t->timer.place = 0;
   t->nresults = 0;
@@ -529,22 +535,12 @@ static void drop_task(cs_Task *t) {
 /* In a process that has just been forked: leave the parent's loop, whose tasks
 ** end here without a trace.  They stay referenced, since what they hold is the
 ** parent's, to be closed and finalized there; and the code that calls this runs
-** on the stack of one of them.  After this a loop may be run as in any
-** process. */
+** on the stack of one of them.  Then a loop may be run as in any process. */
 void cs_dropparent(lua_State *L, cs_Loop *loop) {
   for (size_t fd = 0; fd < loop->nslots; fd++) {
     if (loop->slots[fd].source != NULL) drop_source(loop->slots[fd].source);
     loop->slots[fd].source = NULL;
   }
-  cs_closepoller(&loop->poller);
-  cs_freetimers(&loop->timers);
-  cs_initlist(&loop->ready);
-  cs_initlist(&loop->batch);
-  loop->running = NULL;
-  loop->current = NULL;
-  loop->live = loop->polled = 0;
-  loop->entered = loop->ending = 0;
-  loop->scope = CS_FOREVER;
   lua_newtable(L);
   cs_pushloop(L);
   lua_getiuservalue(L, -1, CS_TASKS);
@@ -554,6 +550,16 @@ void cs_dropparent(lua_State *L, cs_Loop *loop) {
   lua_insert(L, -2);
   lua_setiuservalue(L, -2, CS_TASKS);
   lua_pop(L, 1);
+  cs_closepoller(&loop->poller);
+  cs_freetimers(&loop->timers);
+  cs_initlist(&loop->ready);
+  cs_initlist(&loop->batch);
+  loop->running = NULL;
+  loop->current = NULL;
+  loop->live = loop->polled = 0;
+  loop->entered = loop->hosted = loop->ending = 0;
+  loop->ended++;
+  loop->scope = CS_FOREVER;
 }
 
 static int loop_gc(lua_State *L) {
@@ -564,34 +570,6 @@ static int loop_gc(lua_State *L) {
   loop->slots = NULL;
   loop->nslots = 0;
   return 0;
-}
-
-/* loop.now() -> seconds of the monotonic clock, a float. */
-static int loop_now(lua_State *L) {
-  lua_pushnumber(L, (lua_Number)cs_now() / (lua_Number)CS_SECOND);
-  return 1;
-}
-
-/* loop.poller() -> the name of the poller in use, or nil outside of run. */
-static int loop_poller(lua_State *L) {
-  const cs_PollerOps *ops = cs_loop(L)->poller.ops;
-  lua_pushstring(L, ops != NULL ? ops->name : NULL);
-  return 1;
-}
-
-/* loop.live() -> how many tasks have not ended. */
-static int loop_live(lua_State *L) {
-  lua_pushinteger(L, (lua_Integer)cs_loop(L)->live);
-  return 1;
-}
-
-/* loop.slow([seconds]) -> how long a task may run without a wait before it is
-** warned of, which may be set; 0: for ever. */
-static int loop_slow(lua_State *L) {
-  cs_Loop *loop = cs_loop(L);
-  if (!lua_isnoneornil(L, 1)) loop->slow.limit = cs_checktimeout(L, 1);
-  lua_pushnumber(L, (lua_Number)loop->slow.limit / (lua_Number)CS_SECOND);
-  return 1;
 }
 
 /* A timeout argument in nanoseconds: seconds, or nil for none (-1). */
@@ -617,8 +595,7 @@ void cs_setfuncs(lua_State *L, const luaL_Reg *funcs) {
   luaL_setfuncs(L, funcs, 1);
 }
 
-/* The same for functions whose results nobody sees: they raise on csock.safe's
-** sockets too (cs_issafe). */
+/* The same for functions whose results nobody sees (cs_issafe). */
 void cs_setraising(lua_State *L, const luaL_Reg *funcs) {
   cs_pushloop(L);
   lua_pushboolean(L, 0);
@@ -626,9 +603,8 @@ void cs_setraising(lua_State *L, const luaL_Reg *funcs) {
 }
 
 static const luaL_Reg loop_funcs[] = {
-    {"enter", loop_enter}, {"finish", loop_finish},
-    {"now", loop_now},     {"poller", loop_poller},
-    {"live", loop_live},   {"slow", loop_slow},
+    {"enter", loop_enter},
+    {"finish", loop_finish},
     {NULL, NULL},
 };
 
@@ -637,6 +613,15 @@ static const luaL_Reg loop_meta[] = {
     {"__gc", loop_gc},
     {NULL, NULL},
 };
+
+/* Push a table that keeps none of its keys alive. */
+static void push_weak(lua_State *L) {
+  lua_newtable(L);
+  lua_createtable(L, 0, 1);
+  lua_pushliteral(L, "k");
+  lua_setfield(L, -2, "__mode");
+  lua_setmetatable(L, -2);
+}
 
 /* Makes the loop of this Lua state, and adds core.loop. */
 void cs_open_loop(lua_State *L) {
@@ -651,12 +636,10 @@ void cs_open_loop(lua_State *L) {
   lua_setiuservalue(L, -2, CS_TASKS);
   lua_newtable(L);
   lua_setiuservalue(L, -2, CS_IDLE);
-  lua_newtable(L);
-  lua_createtable(L, 0, 1);
-  lua_pushliteral(L, "k");
-  lua_setfield(L, -2, "__mode");
-  lua_setmetatable(L, -2);
+  push_weak(L);
   lua_setiuservalue(L, -2, CS_PASSED);
+  push_weak(L);
+  lua_setiuservalue(L, -2, CS_TASKNAMES);
   luaL_newmetatable(L, "csock.loop");
   luaL_setfuncs(L, loop_meta, 0);
   lua_setmetatable(L, -2);

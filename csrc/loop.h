@@ -40,6 +40,12 @@ enum cs_State { CS_READY, CS_RUNNING, CS_WAITING, CS_DONE, CS_FAILED };
 /* why a waiting task was woken */
 enum cs_Why { CS_GO, CS_TIMEDOUT, CS_WOKEN };
 
+/* Tasks that one owner looks after (group.c). */
+typedef struct cs_Group {
+  cs_Link members;
+  size_t count;
+} cs_Group;
+
 typedef struct cs_Task {
   cs_Link link; /* first: a link is its task */
   lua_State *co;
@@ -51,6 +57,8 @@ typedef struct cs_Task {
   int64_t since;     /* the turn in which this wait began */
   lua_Integer number;
   cs_Link joiners;
+  cs_Link kin;          /* the others of its group */
+  cs_Group *group;      /* or NULL */
   size_t place;         /* in the list of live tasks */
   int nresults;         /* on co's stack; of a failed one, its error */
   unsigned char state;  /* enum cs_State */
@@ -93,7 +101,7 @@ typedef struct cs_Loop {
 ** coroutines to be used again; coroutines (csock.coroutine) whose wait has
 ** passed to their resumer; the metatables of plain sockets, csock's and
 ** csock.safe's; the metatable of tasks, the function that is the body of each
-** and the message handler of that */
+** and the message handler of that; the names that tasks were given */
 enum {
   CS_TASKS = 1,
   CS_IDLE,
@@ -103,15 +111,24 @@ enum {
   CS_TASKMETA,
   CS_TASKBODY,
   CS_TASKFAULT,
-  CS_LOOPVALUES = CS_TASKFAULT
+  CS_TASKNAMES,
+  CS_LOOPVALUES = CS_TASKNAMES
 };
 
 /* user values of a task's */
-enum { CS_THREAD = 1, CS_TRACEBACK, CS_TASKNAME, CS_TASKVALUES = CS_TASKNAME };
+enum { CS_THREAD = 1, CS_TRACEBACK, CS_SUBJECT, CS_TASKVALUES = CS_SUBJECT };
 
 /* Every C function of csock has the loop's userdata as its first upvalue. */
 static inline cs_Loop *cs_loop(lua_State *L) {
   return (cs_Loop *)lua_touserdata(L, lua_upvalueindex(1));
+}
+
+static inline void cs_leavegroup(cs_Task *t) {
+  if (t->group == NULL) return;
+  t->kin.prev->next = t->kin.next;
+  t->kin.next->prev = t->kin.prev;
+  t->group->count--;
+  t->group = NULL;
 }
 
 /* Push a live task. */

@@ -76,40 +76,52 @@ static int body(lua_State *L) {
       L, lua_pcallk(L, lua_gettop(L) - 2, LUA_MULTRET, 1, 0, finished), 0);
 }
 
-/* loop.spawn(f, ...) -> task: f(...) runs as a task of the loop, from its next
-** turn on.  Raises for what cannot be called, and while the loop ends. */
-static int task_spawn(lua_State *L) {
+/* Push a task with a coroutine, on which the caller puts what it is to do. */
+cs_Task *cs_newtask(lua_State *L) {
   cs_Loop *loop = cs_loop(L);
-  int nargs = lua_gettop(L);
   cs_Task *t;
   lua_State *co;
-  check_callable(L, 1);
-  if (loop->ending) return luaL_error(L, "the loop is ending");
+  if (loop->ending) luaL_error(L, "the loop is ending");
   t = lua_newuserdatauv(L, sizeof *t, CS_TASKVALUES);
   memset(t, 0, sizeof *t);
   t->scope = t->deadline = CS_FOREVER;
   t->number = ++loop->spawned;
-  t->state = CS_DONE; /* until it is whole */
+  t->state = CS_DONE; /* until it is started */
   cs_initlist(&t->link);
   cs_initlist(&t->joiners);
   lua_getiuservalue(L, lua_upvalueindex(1), CS_TASKMETA);
   lua_setmetatable(L, -2);
   co = push_thread(L);
   lua_setiuservalue(L, -2, CS_THREAD);
-  lua_insert(L, 1); /* the task below the function and its arguments */
+  t->co = co;
+  return t;
+}
+
+/* From the loop's next turn on, the task at 'index' runs. */
+void cs_starttask(lua_State *L, cs_Task *t, int index) {
+  cs_Loop *loop = cs_loop(L);
+  lua_getiuservalue(L, lua_upvalueindex(1), CS_TASKS);
+  lua_pushvalue(L, index);
+  lua_rawseti(L, -2, (lua_Integer)loop->live + 1);
+  lua_pop(L, 1);
+  t->place = ++loop->live;
+  cs_enqueue(loop, t);
+}
+
+/* loop.spawn(f, ...) -> task: f(...) runs as a task of the loop, from its next
+** turn on.  Raises for what cannot be called, and while the loop ends. */
+static int task_spawn(lua_State *L) {
+  int n = lua_gettop(L);
+  cs_Task *t;
+  check_callable(L, 1);
+  t = cs_newtask(L);
+  lua_insert(L, 1); /* below the function and its arguments */
+  if (!lua_checkstack(t->co, n + 1 + LUA_MINSTACK))
+    return luaL_error(L, "too many arguments");
   lua_getiuservalue(L, lua_upvalueindex(1), CS_TASKBODY);
   lua_insert(L, 2);
-  nargs++;
-  if (!lua_checkstack(co, nargs + LUA_MINSTACK))
-    return luaL_error(L, "too many arguments");
-  lua_xmove(L, co, nargs);
-  lua_getiuservalue(L, lua_upvalueindex(1), CS_TASKS);
-  lua_pushvalue(L, 1);
-  lua_rawseti(L, -2, (lua_Integer)loop->live + 1);
-  t->place = ++loop->live;
-  t->co = co;
-  cs_enqueue(loop, t);
-  lua_settop(L, 1);
+  lua_xmove(L, t->co, n + 1);
+  cs_starttask(L, t, 1);
   return 1;
 }
 
@@ -159,6 +171,11 @@ static int task_join(lua_State *L) {
   return cs_suspend(L, loop, &t->joiners, cs_deadline(timeout), 0, joink);
 }
 
+void cs_canceltask(cs_Loop *loop, cs_Task *t) {
+  t->cancel = 1;
+  cs_wake(loop, t, CS_WOKEN);
+}
+
 /* task:cancel() -> true when the task will hear of it, false when it had ended:
 ** the wait it is in, or its next one, raises loop.CancelledError in it, once.
 */
@@ -166,8 +183,7 @@ static int task_cancel(lua_State *L) {
   cs_Task *t = totask(L, 1);
   lua_pushboolean(L, t->state < CS_DONE);
   if (t->state >= CS_DONE) return 1;
-  t->cancel = 1;
-  cs_wake(cs_loop(L), t, CS_WOKEN);
+  cs_canceltask(cs_loop(L), t);
   return 1;
 }
 

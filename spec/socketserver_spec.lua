@@ -368,7 +368,7 @@ describe("MiscTestCase", function()
         server:handle_request()
         assert.are.equal("", client:recv(1))
       end
-      assert.is_nil(next(server._requests))
+      assert.are.equal(0, #server._requests)
     end)
   end)
 end)

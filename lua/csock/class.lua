@@ -363,6 +363,15 @@ end
 
 local write -- (class, key, value): below
 
+--- Has a class properties that object has not?
+local function has_properties(rec)
+  local common = info[Object].getters
+  for name in next, rec.getters do
+    if common[name] == nil then return true end
+  end
+  return false
+end
+
 --- The metatable of a class itself, which its metaclass equips.
 local function armclass(rec)
   local meta, mt = info[rec.meta], rec.classmt
@@ -373,9 +382,14 @@ local function armclass(rec)
   mt.__index = core.index(meta.attrs, meta.getters, rec.classprivacy,
                           meta.attrs.__getitem or nil, rec.members)
   mt.__newindex = write
+  rec.plain = nil
   if new == info[Object].dict.__new and not rec.native then
     rec.construct =
       core.maker(making or rec.mt, rec.mt[INIT], making and rec.mt)
+    if not (making or rec.sealed or has_properties(rec) or rec.meta ~= Type)
+    then
+      rec.plain = rec.mt
+    end
   else
     rec.construct = core.builder(new)
   end
@@ -1041,9 +1055,22 @@ local function metatable(cls)
   return record(cls, "metatable").mt
 end
 
+--- The metatable that makes a table of fields an instance of `cls`, and the
+--- members of `cls`, if nothing but its __init makes one, and that is `init`,
+--- which must do no more than set fields: no property, slot, item hook or
+--- metaclass has a say.  Nil otherwise.
+local function plain(cls, init)
+  local rec = info[cls]
+  if rec and rec.plain and rec.attrs.__init == init then
+    return rec.plain, rec.attrs
+  end
+end
+
 for _, cls in ipairs {Object, Type, Property, Static, Classmethod, Slice} do
   info[cls].builtin = true
 end
+
+core.plain = plain -- for the rooms of this module only
 
 return setmetatable({
   object = Object, type = Type, property = Property, slice = Slice,

@@ -45,7 +45,7 @@ local function answer(self, request, client_address)
     self:shutdown_request(request)
     return 0
   end
-  self:_failed(request, client_address, failed)
+  self:_failed(request, client_address, failed.err, failed.traceback)
   return 1
 end
 

@@ -11,6 +11,8 @@ local socket = require "csock.socket".socket
 
 local handler = {}
 
+local function nothing() end
+
 local BaseRequestHandler = class("BaseRequestHandler", {
   __doc = [[
 Answers one request: the server makes an instance for each, and calls setup(),
@@ -24,9 +26,9 @@ client_address, server.]],
     self.server = server
   end,
   --- To be overridden: all three.
-  setup = function() end,
-  handle = function() end,
-  finish = function() end,
+  setup = nothing,
+  handle = nothing,
+  finish = nothing,
 })
 handler.BaseRequestHandler = BaseRequestHandler
 

@@ -1,6 +1,6 @@
 --- mixin: how requests run side by side.  A mix-in comes before the server in
 -- the list of bases, and changes process_request and what belongs to it.
--- Invariant: a request is in the table of its server's requests exactly while
+-- Invariant: a request is in the group of its server's requests exactly while
 -- its task lives.
 
 local class = require "csock.class"
@@ -9,8 +9,8 @@ local errors = require "csock.errors"
 local loop = require "csock.loop"
 local BaseServer = require "csock.server".BaseServer
 
-local guard = BaseServer._guard
-local answer = BaseServer.process_request -- finish_request, shutdown_request
+local describe, guard = BaseServer._describe, BaseServer._guard
+local settle = require "csock.stats".settle
 local isinstance = class.isinstance
 local mixin = {}
 
@@ -25,55 +25,73 @@ requests), block_on_close (true; false: the same).]],
 })
 mixin.ThreadingMixIn = ThreadingMixIn
 
---- process_request(request, client_address): start a task for it.
-function ThreadingMixIn:process_request(request, client_address)
-  local requests = self._requests
-  if not requests then
-    requests = {}
-    self._requests = requests
-  end
-  requests[loop.spawn(self.process_request_thread, self, request,
-    client_address)] = request or true
-  self._count = (self._count or 0) + 1
-end
-
--- A request has ended: there may be room for another one.
-local function forget(self, task)
-  local requests = self._requests
-  if not requests or not requests[task] then return end
-  requests[task] = nil
-  self._count = self._count - 1
+local function make_room(self) -- for another request
   if self._resting then core.loop.wake(self._resting) end
 end
 
--- How many requests are being processed, and an iterator over them.
-function ThreadingMixIn:_active() return self._count or 0 end
+local function finish(self, request)
+  self:shutdown_request(request)
+  settle(self._account, request)
+  make_room(self)
+end
 
-function ThreadingMixIn:_running()
-  local requests, task = self._requests or {}, nil
-  return function()
-    local request
-    task, request = next(requests, task)
-    return request
+local function fail(self, request, client_address, err, traceback)
+  make_room(self)
+  self:_failed(request, client_address, err, traceback)
+end
+
+-- The stack when a step failed; without memory there is none.
+local function step_failed(self, request, client_address, err, stack)
+  local text = describe(err)
+  fail(self, request, client_address, err, stack and text .. "\n" .. stack or
+    text)
+end
+
+local function gather(self)
+  local requests = core.loop.group(self, finish, step_failed)
+  self._requests = requests
+  return requests
+end
+
+--- process_request_thread(request, client_address): what the task of a request
+-- does: finish_request, then shutdown_request or, after an error, handle_error.
+function ThreadingMixIn:process_request_thread(request, client_address)
+  local ok, failed = guard(self, self.finish_request, request, client_address)
+  if ok then ok, failed = guard(self, finish, request) end
+  if not ok then
+    fail(self, request, client_address, failed.err, failed.traceback)
   end
 end
 
---- process_request_thread(request, client_address): what that task does.
-function ThreadingMixIn:process_request_thread(request, client_address)
-  local ok, err = guard(self, answer, request, client_address)
-  if not ok then
-    ok, err = pcall(self._failed, self, request, client_address, err)
+local whole = ThreadingMixIn.process_request_thread
+
+--- process_request(request, client_address): start a task for it.
+function ThreadingMixIn:process_request(request, client_address)
+  local requests = self._requests or gather(self)
+  local thread = self.process_request_thread
+  if thread == whole then -- the same step by step, on a smaller stack
+    requests:spawn(self.finish_request, request, client_address)
+  else
+    requests:adopt(loop.spawn(thread, self, request, client_address), request)
   end
-  forget(self, loop.current())
-  if not ok then error(err, 0) end
+end
+
+-- How many requests are being processed, and an iterator over them.
+function ThreadingMixIn:_active()
+  return self._requests and #self._requests or 0
+end
+
+function ThreadingMixIn:_running()
+  local requests, i = self._requests and self._requests:subjects() or {}, 0
+  return function()
+    i = i + 1
+    return requests[i]
+  end
 end
 
 --- cancel_requests(): cancel all that are running, but for the caller.
 function ThreadingMixIn:cancel_requests()
-  local me = loop.current()
-  for task in pairs(self._requests or {}) do
-    if task ~= me then task:cancel() end
-  end
+  if self._requests then self._requests:cancel() end
 end
 
 -- Wait for a request until `deadline` (nil: for ever); false when that has
@@ -95,22 +113,16 @@ end
 --- drain([timeout]): wait until all requests have ended, but for the one that
 -- calls it; after `timeout` seconds the rest is cancelled.
 function ThreadingMixIn:drain(timeout)
-  local requests, me = self._requests, loop.current()
+  local requests = self._requests
   if not requests or self.daemon_threads or not self.block_on_close then
     return
   end
   local deadline = timeout and loop.now() + timeout
-  local task = next(requests)
-  if task == me then task = next(requests, me) end
-  while task do
-    if ended(task, deadline) then
-      forget(self, task)
-    else
-      self:cancel_requests()
+  for task in requests.other, requests do
+    if not ended(task, deadline) then
+      requests:cancel()
       deadline = nil
     end
-    task = next(requests)
-    if task == me then task = next(requests, me) end
   end
 end
 
@@ -118,10 +130,8 @@ end
 -- not in a request, which would wait for its like: serve_forever drains anyway.
 function ThreadingMixIn:server_close()
   class.super(ThreadingMixIn, self):server_close()
-  local me = loop.current()
-  if not (me and self._requests and self._requests[me]) then
-    self:drain(self.drain_timeout)
-  end
+  local requests = self._requests
+  if requests and not requests:mine() then self:drain(self.drain_timeout) end
 end
 
 return mixin

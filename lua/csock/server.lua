@@ -21,6 +21,7 @@ local BaseRequestHandler = require "csock.handler".BaseRequestHandler
 
 local constants = core.constants
 local isinstance = class.isinstance
+local plain = core.class.plain
 local servers = {}
 
 --
@@ -53,23 +54,44 @@ end
 
 -- Calls finish() when handle() has ended, however it did.
 local Finish = {__close = function(self) self.handler:finish() end}
-local no_finish = BaseRequestHandler.finish
+local nothing = BaseRequestHandler.handle
+local fill = BaseRequestHandler.__init
+
+local function answer_and_finish(handler, handle)
+  local _finish <close> = setmetatable({handler = handler}, Finish)
+  if handle then handle(handler) end
+end
 
 -- Make a handler for one request, and let it answer.  What is called instead
 -- of a class may answer by itself, and return anything.
+-- No call is made here that a tail call can spare, nor in what leads here: a
+-- waiting request's stack is then a handler's and nothing else, and stays below
+-- the size at which Lua doubles it.
 local function run(cls, request, client_address, server)
-  local make = makers[cls] or find_maker(cls)
-  local handler = make(request, client_address, server)
-  local kind = type(handler)
-  if kind ~= "table" and kind ~= "userdata" then return end
-  local setup, handle, finish = handler.setup, handler.handle, handler.finish
-  if setup then setup(handler) end
-  if not finish or finish == no_finish then
-    if handle then handle(handler) end
-    return
+  local meta, methods = plain(cls, fill)
+  local handler
+  if meta then
+    handler = setmetatable({
+      request = request, client_address = client_address, server = server,
+    }, meta)
+  else
+    local make = makers[cls] or find_maker(cls)
+    handler = make(request, client_address, server)
+    local kind = type(handler)
+    if kind ~= "table" and kind ~= "userdata" then return end
+    methods = handler
   end
-  local _finish <close> = setmetatable({handler = handler}, Finish)
-  if handle then handle(handler) end
+  local setup, handle, finish = methods.setup, methods.handle, methods.finish
+  if setup and setup ~= nothing then setup(handler) end
+  if finish and finish ~= nothing then
+    return answer_and_finish(handler, handle)
+  end
+  if handle then return handle(handler) end
+end
+
+local function run_within(limit, server, request, client_address)
+  return loop.timeout(limit, run, server.RequestHandlerClass, request,
+    client_address, server)
 end
 
 --
@@ -78,12 +100,17 @@ end
 
 local Failure = {} -- metatable
 
+-- An error in one line, if it can say it.
+local function describe(err)
+  local ok, text = pcall(tostring, err)
+  return ok and text or "an error that cannot say what it is"
+end
+
 -- For xpcall: the error, and where it came from while the stack still stands.
 local function failure(err)
-  local ok, text = pcall(tostring, err)
-  if not ok then text = "an error that cannot say what it is" end
-  return setmetatable({err = err, traceback = debug.traceback(text, 2)},
-    Failure)
+  return setmetatable({
+    err = err, traceback = debug.traceback(describe(err), 2),
+  }, Failure)
 end
 
 -- Carry out a step of a request's way, a function (self, request,
@@ -91,10 +118,8 @@ end
 -- without stack, there may be nobody to say where.
 local function guard(self, step, request, client_address)
   local ok, failed = xpcall(step, failure, self, request, client_address)
-  if not ok and getmetatable(failed) ~= Failure then
-    failed = {err = failed, traceback = tostring(failed)}
-  end
-  return ok, failed
+  if ok or getmetatable(failed) == Failure then return ok, failed end
+  return false, {err = failed, traceback = describe(failed)}
 end
 
 local PAUSE = 0.1 -- seconds that a listener rests without descriptors
@@ -239,7 +264,8 @@ function BaseServer:_handle_request_noblock()
   self._request = request
   local done, failed = guard(self, process, request, client_address)
   self._request = false
-  if not done then self:_failed(request, client_address, failed) end
+  if done then return end
+  self:_failed(request, client_address, failed.err, failed.traceback)
 end
 
 local function serve(self, poll_interval)
@@ -298,14 +324,15 @@ end
 
 -- For mix-ins.
 BaseServer._guard = guard
+BaseServer._describe = describe
 
 -- This is where the errors of a request end.
-function BaseServer:_failed(request, client_address, failed)
+function BaseServer:_failed(request, client_address, err, traceback)
   local account = self._account
-  local ok, err = self._shutdown_request, failed.err
+  local ok = self._shutdown_request
   if not (isinstance(err, errors.CancelledError) and core.loop.told()) then
     ok, err = pcall(self.handle_error, self, request, client_address, err,
-      failed.traceback)
+      traceback)
   end
   account.failed = account.failed + 1
   self:shutdown_request(request)
@@ -401,11 +428,9 @@ end
 --- finish_request(request, client_address): make the handler, and run it, for
 -- request_timeout seconds at most: a wait beyond that raises csock.timeout.
 function BaseServer:finish_request(request, client_address)
-  local cls, limit = self.RequestHandlerClass, self.request_timeout
-  if limit then
-    return loop.timeout(limit, run, cls, request, client_address, self)
-  end
-  run(cls, request, client_address, self)
+  local limit = self.request_timeout
+  if limit then return run_within(limit, self, request, client_address) end
+  return run(self.RequestHandlerClass, request, client_address, self)
 end
 
 --- shutdown_request(request): the request has been processed.

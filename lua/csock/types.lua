@@ -1809,6 +1809,7 @@ function safe_file:writelines(lines) end
 --- As csock, but returns nil and an error.
 ---@class csock.safe : csock
 ---@field socket csock.safe.socket The class of sockets.
+---@field SocketType csock.safe.socket Python's other name for it.
 local safe_csock = {}
 
 --- Closes a descriptor.
