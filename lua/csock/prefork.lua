@@ -140,6 +140,7 @@ local function obey(self, channel)
       BaseServer.shutdown(self)
     else
       if self._retiring then loop.spawn(cancel_later, self) end
+      self._retiring = false
       BaseServer.shutdown(self)
     end
   until order == ""

@@ -122,7 +122,8 @@ local function guard(self, step, request, client_address)
   return false, {err = failed, traceback = describe(failed)}
 end
 
-local PAUSE = 0.1 -- seconds that a listener rests without descriptors
+local PAUSE = 0.1  -- seconds that a listener rests without descriptors
+local MOMENT = 0.1 -- seconds for a word that is on its way when all ends
 
 --
 -- Signals
@@ -174,6 +175,7 @@ function Serving:__close()
   end
   limits.watch_slow(server, nil)
   server._serving, server._shutdown_request = false, false
+  server._idle_until = false
   server._accepting, server._signalled = false, false
 end
 
@@ -190,7 +192,7 @@ server_close(), fileno(), and `local s <close> = ...`.
 May be overridden: server_bind, server_activate, get_request, verify_request,
 process_request, finish_request, shutdown_request, close_request,
 service_actions, handle_timeout, handle_error, accept_error, proxy_error.
-In an instance: server_address, RequestHandlerClass, socket, stats.
+In an instance: server_address, RequestHandlerClass, socket, stats, stopping.
 Class attributes: timeout (seconds handle_request waits, nil for ever),
 handle_signals (true), drain_timeout (5 seconds), request_timeout (seconds a
 handler may take, nil for ever), max_connections (requests at once, nil for any
@@ -213,12 +215,16 @@ run is reported, nil for never), notify (true: tell a service manager).]],
     self._signalled = false        -- by a signal?
     self._resting = false          -- the task that waits for a request's end
     self._request = false          -- what is being taken or processed
+    self._idle = {}                -- tasks that wait for a client's next word
+    self._idle_until = false       -- when they have waited long enough
     self._gate = false             -- where connections wait for their header
     self._report = false           -- what tells the service manager
     self._account = stats.new()
   end,
   stats = class.property(stats.snapshot, nil, nil,
     "What the server has done so far, as a table."),
+  stopping = class.property(function(self) return self._shutdown_request end,
+    nil, nil, "Has shutdown(), or a signal, ended serve_forever?"),
   __close = function(self) self:server_close() end,
 })
 servers.BaseServer = BaseServer
@@ -360,15 +366,23 @@ end
 -- Can it serve, as soon as serve_forever is called?
 function BaseServer:_is_ready() return true end
 
+-- The server ends: clients that are between two requests have MOMENT to begin
+-- another one.
+function BaseServer:_hurry()
+  self._idle_until = self._idle_until or loop.now() + MOMENT
+  for task in pairs(self._idle) do core.loop.wake(task) end
+end
+
 --- shutdown(): stop serve_forever, at once; legal everywhere, in a handler too.
 function BaseServer:shutdown()
   self._shutdown_request = true
+  if not self._retiring then self:_hurry() end
   self:_wake()
 end
 
 --- server_close(): close the listening socket; ends serve_forever.
 function BaseServer:server_close()
-  if self._serving then self:shutdown() end
+  if self._serving then self:shutdown() else self:_hurry() end
   if self.socket then self.socket:close() end
 end
 
