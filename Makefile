@@ -33,7 +33,7 @@ need/lint     := cc headers lua luacheck gcc clang clang-format
 need/rock     := cc headers lua luarocks
 
 # What some specs can do without, and are pending then.
-want/test := haproxy
+want/test := curl haproxy nc python3 redis-cli socat wrk
 
 # All goals of one run together: they are looked for, and installed, once.
 needs := $(sort $(foreach goal,$(or $(MAKECMDGOALS),all),$(need/$(goal))))

@@ -53,6 +53,7 @@ static int child_main(lua_State *L) {
 }
 
 static int add_traceback(lua_State *L) {
+  if (cs_iscancel(L)) return 1; /* that is no failure */
   luaL_traceback(L, L, luaL_tolstring(L, 1, NULL), 1);
   return 1;
 }
@@ -64,8 +65,9 @@ _Noreturn static void be_child(lua_State *L, int nargs) {
   int status = 1;
   if (lua_pcall(L, nargs, 1, -nargs - 2) != LUA_OK) {
     const char *what = lua_tostring(L, -1);
-    lua_writestringerror("csock: a child process failed: %s\n",
-                         what != NULL ? what : "?");
+    if (!cs_iscancel(L))
+      lua_writestringerror("csock: a child process failed: %s\n",
+                           what != NULL ? what : "?");
   } else
     status = lua_isnil(L, -1) ? 0 : (int)lua_tointeger(L, -1);
   fflush(NULL);

@@ -1,5 +1,5 @@
-/* inspect: reads what loop and task keep, and changes nothing but names and the
-** limit of slow tasks.  What
+/* inspect: reads what loop and task keep, and changes nothing but names and
+** limits.  What
 ** a task waits for is not recorded beyond the operation's name: the object is
 ** still the first argument of the function that waits.
 ** Invariant: a coroutine is looked into only when it was reached from its
@@ -170,6 +170,15 @@ static int loop_live(lua_State *L) {
   return 1;
 }
 
+/* loop.spin([seconds]) -> how long the loop asks for events before it sleeps,
+** which may be set. */
+static int loop_spin(lua_State *L) {
+  cs_Loop *loop = cs_loop(L);
+  if (!lua_isnoneornil(L, 1)) loop->spin = cs_checktimeout(L, 1);
+  lua_pushnumber(L, (lua_Number)loop->spin / (lua_Number)CS_SECOND);
+  return 1;
+}
+
 /* loop.slow([seconds]) -> how long a task may run without a wait before it is
 ** warned of, which may be set; 0: for ever. */
 static int loop_slow(lua_State *L) {
@@ -180,8 +189,13 @@ static int loop_slow(lua_State *L) {
 }
 
 static const luaL_Reg inspect_funcs[] = {
-    {"tasks", inspect_tasks}, {"now", loop_now},   {"poller", loop_poller},
-    {"live", loop_live},      {"slow", loop_slow}, {NULL, NULL},
+    {"tasks", inspect_tasks},
+    {"now", loop_now},
+    {"poller", loop_poller},
+    {"live", loop_live},
+    {"slow", loop_slow},
+    {"spin", loop_spin},
+    {NULL, NULL},
 };
 
 /* Adds to the class of tasks, which is there, and to core.loop. */

@@ -7,6 +7,9 @@
 
 #include <errno.h>
 #include <lauxlib.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,13 +23,9 @@
 #define EVENTS  256
 #define MAXIDLE 1024 /* finished coroutines kept for reuse */
 #define ROUNDS  16   /* turns in which cancelled tasks may clean up */
+#define MANY    1024 /* tasks whose end is worth a collection */
 
 static const char loop_key = 'l'; /* registry key of the loop's userdata */
-
-typedef struct cs_Slot {
-  cs_Source *source; /* NULL: nobody here */
-  uint32_t generation;
-} Slot;
 
 /*
 ** Lists and wake-ups
@@ -62,90 +61,6 @@ void cs_wake(cs_Loop *loop, cs_Task *t, enum cs_Why why) {
 
 void cs_wakeall(cs_Loop *loop, cs_Link *list, enum cs_Why why) {
   while (list->next != list) cs_wake(loop, (cs_Task *)list->next, why);
-}
-
-/*
-** Sources
-*/
-
-void cs_opensource(cs_Source *s, int fd) {
-  s->fd = fd;
-  s->watched = s->idle = s->wary = s->shared = 0;
-  cs_initlist(&s->readers);
-  cs_initlist(&s->writers);
-}
-
-/* Let whoever waits for a source try again. */
-void cs_wakesource(cs_Loop *loop, cs_Source *s) {
-  cs_wakeall(loop, &s->readers, CS_GO);
-  cs_wakeall(loop, &s->writers, CS_GO);
-}
-
-/* Let go of the descriptor, which the caller closes or gives away; whoever
-** waits for it is woken, tries again, and finds EBADF. */
-void cs_closesource(cs_Loop *loop, cs_Source *s) {
-  int fd = s->fd;
-  s->fd = -1;
-  s->idle = 0; /* or a read to come would wait, for nothing */
-  if (s->watched) {
-    loop->slots[fd].source = NULL;
-    s->watched = 0;
-    if (!loop->poller.ops->persistent)
-      loop->poller.ops->forget(&loop->poller, fd);
-  }
-  cs_wakesource(loop, s);
-}
-
-static int grow_slots(cs_Loop *loop, size_t fd) {
-  size_t n = loop->nslots > 0 ? loop->nslots * 2 : 64;
-  Slot *slots;
-  while (n <= fd) n *= 2;
-  slots = realloc(loop->slots, n * sizeof(Slot));
-  if (slots == NULL) return -ENOMEM;
-  memset(slots + loop->nslots, 0, (n - loop->nslots) * sizeof(Slot));
-  loop->slots = slots;
-  loop->nslots = n;
-  return 0;
-}
-
-/* Two sources on one descriptor, as when a number was adopted twice, or closed
-** by somebody else: the poller can serve one, the newer.  Whoever waits for
-** the other is told. */
-static void displace(cs_Loop *loop, cs_Source *s) {
-  s->watched = 0;
-  cs_wakeall(loop, &s->readers, CS_WOKEN);
-  cs_wakeall(loop, &s->writers, CS_WOKEN);
-}
-
-/* Tell the poller about a source: 0 or -errno. */
-static int watch(cs_Loop *loop, cs_Source *s, int want) {
-  Slot *slot;
-  size_t fd = (size_t)s->fd;
-  int err;
-  if (s->watched && loop->poller.ops->persistent) return 0;
-  if (fd >= loop->nslots && (err = grow_slots(loop, fd)) != 0) return err;
-  slot = &loop->slots[fd];
-  if (!s->watched) slot->generation++;
-  if (s->shared) want |= CS_SHARED;
-  err = loop->poller.ops->watch(&loop->poller, s->fd,
-                                (uint64_t)slot->generation << 32 | fd, want);
-  if (err != 0) return err;
-  if (slot->source != NULL && slot->source != s) displace(loop, slot->source);
-  slot->source = s;
-  s->watched = 1;
-  return 0;
-}
-
-static void deliver(cs_Loop *loop, const cs_Ready *r) {
-  Slot *slot = &loop->slots[r->tag & UINT32_MAX];
-  cs_Source *s = slot->source;
-  /* the poller may still report a descriptor that was closed, or whose open
-  ** file lives on in another process under a number that is ours again */
-  if (s == NULL || slot->generation != (uint32_t)(r->tag >> 32)) return;
-  if (r->what & CS_READ) s->idle = 0;
-  if (r->what & (CS_END | CS_URGENT)) s->wary = 1;
-  if (r->what & CS_READ) cs_wakeall(loop, &s->readers, CS_GO);
-  if (r->what & CS_WRITE) cs_wakeall(loop, &s->writers, CS_GO);
 }
 
 /*
@@ -226,7 +141,7 @@ int cs_suspend(lua_State *L, cs_Loop *loop, cs_Link *list, int64_t deadline,
 /* The same, until a source is ready. */
 int cs_suspendon(lua_State *L, cs_Loop *loop, cs_Source *s, int want,
                  int64_t deadline, lua_KContext ctx, lua_KFunction k) {
-  int err = watch(loop, s, want);
+  int err = cs_watch(loop, s, want);
   if (err != 0) return cs_fail(L, 0, -err, loop->poller.ops->name, 0);
   loop->current->polled = 1;
   loop->polled++;
@@ -403,20 +318,49 @@ static int patience(lua_State *L, cs_Loop *loop, int64_t deadline) {
   return left < 1000000000 ? (int)left : 1000000000;
 }
 
+/* Most of many tasks have ended: give the system back what they have used, and
+** what would be found to be garbage at the next need of memory only. */
+static void tidy(lua_State *L, cs_Loop *loop) {
+  loop->peak = loop->live;
+  lua_gc(L, LUA_GCCOLLECT);
+#ifdef __GLIBC__
+  malloc_trim(0);
+#endif
+}
+
+/* Ask the poller over and over, for as long as loop.spin allows: what comes
+** soon is then found sooner than a sleeping process is woken. */
+static int spin(cs_Loop *loop, cs_Ready *events) {
+  cs_Timer *first = cs_firsttimer(&loop->timers);
+  int64_t now = cs_now(), end = now + loop->spin;
+  int n = 0;
+  if (first != NULL && first->when < end) end = first->when;
+  while (n == 0 && now < end) {
+    n = loop->poller.ops->wait(&loop->poller, events, EVENTS, 0);
+    now = cs_now();
+  }
+  return n;
+}
+
 /* Take what the poller has, and what time has brought; it sleeps only when
 ** nothing is ready, and until `deadline` at most. */
 void cs_gather(lua_State *L, cs_Loop *loop, int64_t deadline) {
   cs_Ready events[EVENTS];
-  int n;
+  int n = 0, ms;
   cs_runhooks(L); /* a signal that came while a task ran */
-  n = loop->poller.ops->wait(&loop->poller, events, EVENTS,
-                             patience(L, loop, deadline));
+  ms = patience(L, loop, deadline);
+  if (ms != 0) {
+    if (loop->peak >= MANY && loop->live < loop->peak / 4) tidy(L, loop);
+    if (loop->spin > 0 && (n = spin(loop, events)) == 0)
+      ms = patience(L, loop, deadline);
+  }
+  if (n == 0) n = loop->poller.ops->wait(&loop->poller, events, EVENTS, ms);
   if (n == -EINTR)
     cs_runhooks(L);
   else if (n < 0)
     cs_fail(L, 0, -n, loop->poller.ops->name, 0);
   loop->turned = cs_now();
-  for (int i = 0; i < n; i++) deliver(loop, &events[i]);
+  for (int i = 0; i < n; i++) cs_deliver(loop, &events[i]);
   expire(loop);
 }
 

@@ -35,6 +35,12 @@ typedef struct cs_Source {
   cs_Link readers, writers;
 } cs_Source;
 
+/* What is watched under a descriptor's number. */
+typedef struct cs_Slot {
+  cs_Source *source; /* NULL: nobody here */
+  uint32_t generation;
+} cs_Slot;
+
 enum cs_State { CS_READY, CS_RUNNING, CS_WAITING, CS_DONE, CS_FAILED };
 
 /* why a waiting task was woken */
@@ -86,12 +92,14 @@ typedef struct cs_Loop {
   const void *safemeta;   /* and of csock.safe's plain socket's */
   cs_Link ready, batch;   /* to run; those of them whose turn it is */
   size_t live, polled;    /* tasks, and how many of them wait for a source */
+  size_t peak;            /* the most there were since they were last few */
+  int64_t spin;           /* nanoseconds to poll before sleeping */
   lua_Integer spawned;    /* tasks ever */
   int64_t turned;         /* when this turn began */
   cs_Slow slow;
   cs_Timers timers;
   cs_Poller poller;
-  struct cs_Slot *slots; /* by descriptor */
+  cs_Slot *slots; /* by descriptor */
   size_t nslots;
   unsigned char warned; /* of a wait that blocks the loop */
   char scratch[CS_SCRATCH];
@@ -151,6 +159,8 @@ static inline void cs_initlist(cs_Link *list) {
 void cs_opensource(cs_Source *s, int fd);
 void cs_wakesource(cs_Loop *loop, cs_Source *s);
 void cs_closesource(cs_Loop *loop, cs_Source *s);
+int cs_watch(cs_Loop *loop, cs_Source *s, int want);
+void cs_deliver(cs_Loop *loop, const cs_Ready *r);
 
 int cs_intask(lua_State *L, cs_Loop *loop);
 int64_t *cs_scope(cs_Loop *loop);

@@ -340,7 +340,7 @@ static int receive(lua_State *L, cs_Handle *h, int dontwait,
   cs_notereceived(s, n, flags);
   if (wants_all(s, flags) && is_part(p, &m, n)) {
     advance(p, (size_t)n);
-    return dontwait ? -EAGAIN : -EINTR;
+    return -EINTR; /* again: no event tells of an end that came with it */
   }
   message.push = push;
   message.parts = p;

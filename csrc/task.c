@@ -105,6 +105,7 @@ void cs_starttask(lua_State *L, cs_Task *t, int index) {
   lua_rawseti(L, -2, (lua_Integer)loop->live + 1);
   lua_pop(L, 1);
   t->place = ++loop->live;
+  if (loop->live > loop->peak) loop->peak = loop->live;
   cs_enqueue(loop, t);
 }
 

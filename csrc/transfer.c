@@ -17,8 +17,8 @@
 #include "socket.h"
 #include "transfer.h"
 
-/* What an attempt says that has moved a part: the system has no more (or no
-** more room), or, where it would have waited, a signal has come between. */
+/* What an attempt says that has sent a part: the system has no more room, or,
+** where it would have waited, a signal has come between. */
 #define PART(dontwait) ((dontwait) ? EAGAIN : EINTR)
 
 /* Arguments everywhere: self, size or data, flags, address. */
@@ -134,7 +134,8 @@ static ssize_t receive_all(lua_State *L, cs_Handle *h, char *buffer,
   if (n == 0 || got == size ||
       (n < 0 && got > 0 && errno != EAGAIN && errno != EINTR))
     return (ssize_t)got; /* an error shows again, next time */
-  n = n < 0 ? -errno : -PART(dontwait);
+  /* the end may have come with this part: no event tells of it any more */
+  n = n < 0 ? -errno : -EINTR;
   lua_pushinteger(L, (lua_Integer)got);
   lua_replace(L, 5);
   return n;

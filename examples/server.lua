@@ -15,6 +15,8 @@ end
 io.stdout:setvbuf("line")
 local Server = socketserver[arg[2] or "ThreadingTCPServer"]
 local server <close> = Server({"localhost", tonumber(arg[1]) or 9999}, Upper)
-print("serving on " .. tostring(server.server_address))
+function server:server_ready()
+  print("serving on " .. tostring(self.server_address))
+end
 server:serve_forever()
 print("stopped")

@@ -439,6 +439,41 @@ describe("create_connection", function()
     end)
   end)
 
+  it("that stalls is no hindrance to what else the loop serves", function()
+    local hole <close> = silent "127.0.0.1"
+    loop.run(function()
+      local stalled = loop.spawn(csock.create_connection, hole)
+      local before <close> = csock.socket()
+      local second = loop.spawn(before.connect, before, hole)
+      helper.until_waiting(stalled, second)
+      local tasks = {}
+      for i = 1, 200 do
+        local a, b = csock.socketpair()
+        loop.spawn(function()
+          local _ <close> = b
+          for data in function() return b:recv(100) end do
+            if data == "" then return end
+            b:sendall(data)
+          end
+        end)
+        tasks[i] = loop.spawn(function()
+          local _ <close> = a
+          for round = 1, 5 do
+            local text = i .. ":" .. round
+            a:sendall(text)
+            assert.are.equal(text, a:recv(100))
+          end
+        end)
+      end
+      for _, task in ipairs(tasks) do task:join() end
+      for _, task in ipairs {stalled, second} do
+        assert.are.equal("waiting", task:status())
+        task:cancel()
+        raises(loop.CancelledError, task.join, task)
+      end
+    end)
+  end)
+
   it("refuses misuse at once", function()
     local connect = csock.create_connection
     refuses("#1.*{host, port} expected", connect)

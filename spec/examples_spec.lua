@@ -2,44 +2,14 @@
 -- with Python's programs at the other end.  Not here: how the server takes
 -- signals and crowds (server_spec, mixin_spec).
 
+local example = require "spec.example"
 local helper = require "spec.helper"
 local csock = require "csock"
 
+local run, start = example.run, example.start
+local ending, stop, need = example.ending, example.stop, example.need
+
 -- Tools -------------------------------------------------------------------
-
-local function run(command)
-  return helper.spawn_process(command .. " 2>&1")
-end
-
-local function example(name, ...)
-  return run(helper.lua .. " examples/" .. name .. ".lua " ..
-    table.concat({...}, " "))
-end
-
--- Waits for its end: what it printed, and how it ended.
-local function ending(process)
-  local output = process:read "a"
-  local _, how, number = process:wait()
-  return output, how .. " " .. number
-end
-
--- The server, on a port of the system's choice.
-local function serve(kind)
-  local server = example("server", "0", kind)
-  local line = server:read "l"
-  server.port = line:match "^serving on 127%.0%.0%.1:(%d+)$"
-  assert.is_truthy(server.port, line)
-  return server
-end
-
-local function stop(server)
-  server:kill "TERM"
-  return ending(server)
-end
-
-local function need(command)
-  if not helper.has(command) then pending(command .. " is not installed") end
-end
 
 local function gone(pid)
   return not os.execute("kill -0 " .. pid .. " 2>/dev/null")
@@ -49,8 +19,22 @@ end
 
 describe("examples/", function()
   it("holds the programs that are tested here", function()
-    assert.are.same({"client.lua", "demo.lua", "server.lua"},
-      helper.files("examples", "%.lua$"))
+    local tested = {"client.lua", "demo.lua", "http.lua", "resp.lua",
+      "server.lua"} -- by this file, or as a part of others
+    for _, name in ipairs(helper.files("spec", "^examples_.*_spec%.lua$")) do
+      table.insert(tested, name:match "^examples_(.*)_spec" .. ".lua")
+    end
+    table.sort(tested)
+    assert.are.same(tested, helper.files("examples", "%.lua$"))
+  end)
+
+  it("are all in the list of examples", function()
+    local file <close> = assert(io.open "examples/README.md")
+    local text = file:read "a"
+    for _, name in ipairs(helper.files("examples", "%.lua$")) do
+      assert.is_truthy(text:find("[" .. name .. "](" .. name .. ")", 1, true),
+        name)
+    end
   end)
 end)
 
@@ -58,10 +42,11 @@ describe("examples/server.lua and examples/client.lua", function()
   for _, kind in ipairs {"TCPServer", "ThreadingTCPServer",
     "ForkingTCPServer", "PreforkTCPServer"} do
     it("understand each other: " .. kind, function()
-      local server = serve(kind)
-      for _, words in ipairs {"hello", "'more than' one word"} do
-        local plain = words:gsub("'", "")
-        local output, how = ending(example("client", "-p", server.port, words))
+      local server = example.serve("server", 0, kind)
+      for _, words in ipairs {{"hello"}, {"more than", "one word"}} do
+        local plain = table.concat(words, " ")
+        local output, how = ending(start("client", "-p", server.port,
+          table.unpack(words)))
         assert.are.equal("exit 0", how)
         assert.are.equal(("Sent:     %s\nReceived: %s\n\n"):format(plain,
           plain:upper()), output)
@@ -74,8 +59,8 @@ describe("examples/server.lua and examples/client.lua", function()
   end
 
   it("print bytes as they are", function()
-    local server = serve()
-    local output = ending(example("client", "-p", server.port, "äöü"))
+    local server = example.serve("server", 0)
+    local output = ending(start("client", "-p", server.port, "äöü"))
     assert.are.equal("Sent:     äöü\nReceived: äöü\n\n", output)
     stop(server)
   end)
@@ -83,9 +68,9 @@ end)
 
 describe("examples/server.lua", function()
   it("is a threading server by itself", function()
-    local server = serve()
+    local server = example.serve("server", 0)
     local idle <close> = csock.create_connection({"127.0.0.1", server.port}, 5)
-    local output = ending(example("client", "-p", server.port, "hello"))
+    local output = ending(start("client", "-p", server.port, "hello"))
     assert.matches("Received: HELLO\n", output)
     idle:sendall "bye"
     assert.are.equal("BYE", idle:recv(100))
@@ -93,8 +78,8 @@ describe("examples/server.lua", function()
   end)
 
   it("says what is wrong with a port that is taken", function()
-    local server = serve()
-    local output, how = ending(example("server", server.port))
+    local server = example.serve("server", 0)
+    local output, how = ending(start("server", server.port))
     assert.are.equal("exit 1", how)
     assert.matches("bind 127%.0%.0%.1:" .. server.port .. ": .*EADDRINUSE",
       output:gsub("localhost", "127.0.0.1"))
@@ -102,7 +87,7 @@ describe("examples/server.lua", function()
   end)
 
   it("says what is wrong with a port that is none", function()
-    local output, how = ending(example("server", "65536"))
+    local output, how = ending(start("server", "65536"))
     assert.are.equal("exit 1", how)
     assert.matches("65535", output)
   end)
@@ -125,7 +110,7 @@ with socketserver.TCPServer(("localhost", 0), Upper) as server:
     server.handle_request()
 ]])
     local port = server:read("l")
-    local output, how = ending(example("client", "-p", port, "hello python"))
+    local output, how = ending(start("client", "-p", port, "hello python"))
     assert.are.equal("exit 0", how)
     assert.are.equal("Sent:     hello python\nReceived: HELLO PYTHON\n\n",
       output)
@@ -137,7 +122,7 @@ with socketserver.TCPServer(("localhost", 0), Upper) as server:
     listener:bind {"127.0.0.1", 0}
     local port = listener:getsockname().port
     listener:close()
-    local output, how = ending(example("client", "-p", port, "hello"))
+    local output, how = ending(start("client", "-p", port, "hello"))
     assert.are.equal("exit 1", how)
     assert.matches("ECONNREFUSED", output)
   end)

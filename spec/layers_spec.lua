@@ -9,7 +9,7 @@ local floors = {
   "system: sys timer lookup poller poller_epoll poller_poll",
   "ground: glue error class constants slow",
   "values: family address buffer cmsg inet option",
-  "waiting: loop drive task coroutine inspect host sync group",
+  "waiting: source loop drive task coroutine inspect host sync group",
   "things: socket descriptor transfer sendfile message file item reader " ..
     "writer resolve connect process child select signal unix",
   "door: core",

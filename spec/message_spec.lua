@@ -496,6 +496,18 @@ describe("recvmsg", function()
     end)
   end)
 
+  it("sees the end that comes with a part, with MSG_WAITALL", function()
+    loop.run(function()
+      local t <close> = transports.TCP()
+      local task = loop.spawn(t.serv_sock.recvmsg, t.serv_sock, 10, 100,
+        csock.MSG_WAITALL)
+      loop.sleep(0)
+      t.cli_sock:sendall "abc"
+      t.cli_sock:close()
+      assert.are.equal("abc", (task:join(5)))
+    end)
+  end)
+
   it("keeps what MSG_WAITALL has when the peer resets", function()
     loop.run(function()
       local t <close> = transports.TCP()

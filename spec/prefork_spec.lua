@@ -208,6 +208,15 @@ describe("a preforked server", function()
     end)
   end)
 
+  it("counts the requests of a worker", function()
+    local Server = class("Server", PreforkTCPServer, {workers = 3})
+    serving(Server(anywhere, {handle = function(self)
+      self.request:sendall(tostring(self.server.stats.active))
+    end}), function(server)
+      assert.are.equal("1", ask(server, ""))
+    end)
+  end)
+
   it("spreads connections over the workers' own sockets", function()
     serving(two(PreforkTCPServer, {})(anywhere, Worker), function(server)
       local seen = {}
@@ -301,6 +310,18 @@ describe("a preforked server", function()
       assert.is_truthy(words:find(word, 1, true), words)
     end
     assert.are.equal(10, #words)
+  end)
+
+  it("calls server_ready in the parent, before there are workers", function()
+    local ours, theirs = csock.socketpair()
+    local Server = two(PreforkTCPServer, {
+      server_ready = function() theirs:send "r" end,
+      worker_start = function() theirs:send "w" end,
+    })
+    serving(Server(anywhere, Pid), function(server) ask(server, "x") end)
+    theirs:close()
+    assert.are.equal("rww", read_all(ours))
+    ours:close()
   end)
 
   it("does not share its address with another program", function()

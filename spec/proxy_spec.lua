@@ -462,6 +462,53 @@ for _, name in ipairs {"TCPServer", "ThreadingTCPServer",
   end)
 end
 
+describe("behind a balancer, PreforkTCPServer", function()
+  local Server = behind(socketserver.PreforkTCPServer, {workers = 2})
+
+  it("sees the real address", function()
+    serving(Server(anywhere, Who), function(server)
+      for _ = 1, 4 do
+        assert.are.equal("192.0.2.1:56324 198.51.100.2:443 hello",
+          ask(server, v1 .. "hello"))
+      end
+      assert.are.equal("", ask(server, "hello"))
+    end)
+  end)
+
+  it("finishes on a reload what was on its way", function()
+    serving(Server(anywhere, Who), function(server)
+      assert.are_not.equal("", ask(server, v1, "hello")) -- they are at work
+      local clients = {}
+      for i = 1, 8 do clients[i] = connect(server, v1:sub(1, i)) end
+      assert.is_true(server:restart_workers())
+      for i = 1, 8 do
+        local client <close> = clients[i]
+        client:sendall(v1:sub(i + 1) .. "hello")
+        assert.are.equal("192.0.2.1:56324 198.51.100.2:443 hello",
+          read_all(client))
+      end
+    end)
+  end)
+end)
+
+describe("behind a balancer, a worker that retires", function()
+  it("takes what is queued, and waits for its header", function()
+    local Server = behind(socketserver.PreforkTCPServer,
+      {workers = 1, max_connections = 1})
+    serving(Server(anywhere, Who), function(server)
+      assert.are_not.equal("", ask(server, v1, "hello")) -- it is at work
+      local first <close> = connect(server, "PROXY")
+      local second <close> = connect(server, "PROXY")
+      assert.is_true(server:restart_workers())
+      for _, client in ipairs {first, second} do
+        client:sendall(v1:sub(6) .. "hello")
+        assert.are.equal("192.0.2.1:56324 198.51.100.2:443 hello",
+          read_all(client))
+      end
+    end)
+  end)
+end)
+
 describe("proxy_protocol", function()
   it("is off: a header is what the client says", function()
     assert.is_nil(TCPServer.proxy_protocol)
@@ -512,14 +559,39 @@ describe("proxy_protocol", function()
   end)
 
   it("drops those without a header when the server is cancelled", function()
+    local log = {}
     loop.run(function()
-      local server <close> = behind(ThreadingTCPServer, {})(anywhere, Who)
+      local server <close> = behind(ThreadingTCPServer,
+        {proxy_timeout = 1000}, log)(anywhere, Who)
       local task = loop.spawn(server.serve_forever, server)
       local begun <close> = connect(server, "PROXY")
       while not (server._gate and server._gate.count == 1) do loop.sleep(0) end
       task:cancel()
       assert.is_false(pcall(task.join, task))
       assert.are.equal("", read_all(begun))
+    end)
+    assert.are.same({}, log)
+  end)
+
+  it("leaves connections without a header to the parent of a fork", function()
+    if not io.open "/proc/self/fd" then
+      return pending "no /proc on this machine"
+    end
+    local Server = behind(socketserver.ForkingTCPServer, {})
+    serving(Server(anywhere, {handle = function(self)
+      local count = 0
+      for _, what in pairs((helper.descriptors())) do
+        if what:find "^socket:" then count = count + 1 end
+      end
+      self.request:sendall(tostring(count))
+    end}), function(server)
+      local before = ask(server, v1)
+      local client <close> = connect(server, "PROXY")
+      while server._gate.count == 0 do loop.sleep(0) end
+      -- in this process there is one more: the client's end
+      assert.are.equal(tonumber(before) + 1, tonumber(ask(server, v1)))
+      client:sendall(v1:sub(6))
+      assert.are_not.equal("", read_all(client))
     end)
   end)
 

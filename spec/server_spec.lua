@@ -1315,6 +1315,53 @@ end)
 
 -- Signals -----------------------------------------------------------------
 
+describe("server_ready", function()
+  it("is called when signals are heard", function()
+    local process = start(program [[
+      local Server = csock.class("Server", socketserver.TCPServer)
+      function Server:server_ready()
+        print("port :" .. self.server_address.port)
+        os.execute "kill -TERM $PPID"
+      end
+      local server <close> = Server({"127.0.0.1", 0}, {handle = print})
+      server:serve_forever()
+      print "stopped"
+    ]])
+    local output, how = ending(process)
+    assert.are.equal("exit 0", how)
+    assert.are.equal("stopped\n", output)
+  end)
+
+  it("is called once each time, before the first request", function()
+    local log = {}
+    local Server = class("Server", TCPServer, {
+      server_ready = function() log[#log + 1] = "ready" end,
+      handle_timeout = function() log[#log + 1] = "no" end,
+    })
+    local server <close> = Server(anywhere, {handle = function(self)
+      log[#log + 1] = "request"
+      if #log % 3 == 0 then self.server:shutdown() end
+    end})
+    for _ = 1, 2 do
+      local _one <close> = connect(server)
+      local _two <close> = connect(server)
+      server:serve_forever()
+    end
+    assert.are.equal("ready request request ready request request",
+      table.concat(log, " "))
+  end)
+
+  it("may shut the server down, and fail", function()
+    local Server = class("Server", TCPServer, {
+      server_ready = function(self) self:shutdown() end,
+    })
+    local server <close> = Server(anywhere, Nothing)
+    server:serve_forever()
+    function Server:server_ready() error("no " .. self.server_address[1], 0) end
+    assert.are.equal("no 127.0.0.1", failure(server.serve_forever, server))
+  end)
+end)
+
 describe("the documented server", function()
   local function ended_by(...)
     local process = start("examples/server.lua", "0 TCPServer")

@@ -1066,6 +1066,17 @@ describe("send and recv", function()
     assert.are.equal("abc", b:recv(6, csock.MSG_WAITALL))
   end)
 
+  it("see the end that comes with a part of all, with MSG_WAITALL", function()
+    local _pair <close>, a, b = connected()
+    loop.run(function()
+      local reader = loop.spawn(b.recv, b, 6, csock.MSG_WAITALL)
+      until_waiting(reader)
+      a:send "abc"
+      a:close()
+      assert.are.equal("abc", reader:join(5))
+    end)
+  end)
+
   it("keep a part of all, with MSG_WAITALL, when there is no more", function()
     local _pair <close>, a, b = connected()
     loop.run(function()

@@ -238,6 +238,43 @@ describe("a server on a socket that is there", function()
     assert.is_true(listener.closed)
   end)
 
+  it("is the only one, when workers could have their own", function()
+    if not csock.SO_REUSEPORT then
+      return pending "no SO_REUSEPORT on this machine"
+    end
+    local listener = csock.create_server(anywhere, {reuse_port = true})
+    local Server = class("Server", socketserver.PreforkTCPServer,
+      {workers = 2})
+    function Server:server_bind() error "bound" end
+    loop.run(function()
+      local server <close> = Server(listener, Upper)
+      local task = loop.spawn(server.serve_forever, server)
+      assert.are.equal("HELLO", ask(server.server_address, "hello"))
+      server:shutdown()
+      task:join()
+    end)
+  end)
+
+  it("leaves it to others who have it, when it ends", function()
+    local listener = csock.create_server(anywhere)
+    local address = listener:getsockname()
+    local kept <close> = listener:dup()
+    for _ = 1, 2 do
+      loop.run(function()
+        local server <close> = socketserver.ThreadingTCPServer(kept:dup(),
+          Upper)
+        local task = loop.spawn(server.serve_forever, server)
+        assert.are.equal("HELLO", ask(address, "hello"))
+        server:shutdown()
+        task:join()
+      end)
+    end
+    listener:close()
+    local client <close> = csock.create_connection(address, 5) -- it may wait
+    client:sendall "hello"
+    assert.is_truthy(kept:accept():close())
+  end)
+
   it("takes over the family", function()
     local path = helper.tmpdir() .. "/socket"
     local listener = csock.socket(csock.AF_UNIX)
@@ -430,7 +467,7 @@ describe("serve_forever, for a manager,", function()
       process:kill "TERM"
       assert.are.equal("STOPPING=1\nSTATUS=Finishing requests", hear(manager))
       assert.is_true(process:wait())
-      assert.is_true(silent(manager, 0)) -- no worker or child said anything
+      assert.is_true(silent(manager, 0), "heard more") -- of no child
     end)
   end
 
@@ -475,7 +512,30 @@ describe("serve_forever, for a manager,", function()
     assert.is_true(process:wait())
   end)
 
-  it("pings in time, until its loop is blocked", function()
+  it("pings at least twice as often as it has to", function()
+    local sock, path = listen()
+    local manager <close> = sock
+    notifying([[
+      local server = socketserver.TCPServer({"127.0.0.1", 0}, Upper)
+      loop.run(function()
+        loop.spawn(server.serve_forever, server)
+        for i = 1, 5 do
+          loop.sleep(0.2)
+          systemd.notify("X_TIME=" .. i)
+        end
+      end)
+    ]], path, "WATCHDOG_USEC=200000")
+    assert.is_truthy(hear(manager):find "^READY=1\n")
+    local pings = 0
+    for i = 1, 5 do
+      local time, more = hear(manager)
+      assert.are.equal("X_TIME=" .. i, time)
+      pings = pings + more
+    end
+    assert.is_true(pings >= 7, pings .. " pings")
+  end)
+
+  it("pings until its loop is blocked", function()
     local sock, path = listen()
     local manager <close> = sock
     local process = notifying([[
@@ -538,12 +598,14 @@ describe("serve_forever, for a manager,", function()
           tasks[i]:join()
           servers[i]:server_close()
         end
+        loop.sleep(0)
+        systemd.notify("X_TASKS=" .. #loop.tasks())
       end)
-    ]], path)
+    ]], path, "WATCHDOG_USEC=1000000")
     local heard = {}
-    for i = 1, 5 do heard[i] = hear(manager):match "^[^\n]*" end
-    assert.are.same({"READY=1", "READY=1", "X_END=1", "X_END=2", "STOPPING=1"},
-      heard)
+    for i = 1, 6 do heard[i] = hear(manager):match "^[^\n]*" end
+    assert.are.same({"READY=1", "READY=1", "X_END=1", "X_END=2", "STOPPING=1",
+      "X_TASKS=1"}, heard)
     assert.is_true(process:wait())
   end)
 

@@ -144,6 +144,7 @@ local modules = {
   csock = csock, ["csock.safe"] = safe, ["csock.loop"] = loop,
   ["csock.class"] = class,
   ["csock.coroutine"] = csock.coroutine, ["csock.socketserver"] = socketserver,
+  ["csock.systemd"] = csock.systemd,
 }
 
 local function is_class(value)

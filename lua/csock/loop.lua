@@ -89,22 +89,29 @@ end
 
 -- `loop.slow_callback`: seconds that a task may run between two waits before a
 -- warning (warn) says who did, for how long, and where; nil: it may.
+-- `loop.spin`: seconds that the loop asks for events over and over before it
+-- lets the processor sleep: what comes soon is found sooner, at the price of
+-- the processor's time; 0, the default: it does not.
+local settings = {slow_callback = core.loop.slow, spin = core.loop.spin}
 local properties = {}
 
 function properties.__index(_, name)
-  if name ~= "slow_callback" then return nil end
-  local seconds = core.loop.slow()
-  return seconds > 0 and seconds or nil
+  local setting = settings[name]
+  if not setting then return nil end
+  local seconds = setting()
+  if seconds == 0 and name == "slow_callback" then return nil end
+  return seconds
 end
 
 function properties.__newindex(self, name, value)
-  if name ~= "slow_callback" then return rawset(self, name, value) end
+  local setting = settings[name]
+  if not setting then return rawset(self, name, value) end
   if value == nil then value = 0 end
   if type(value) ~= "number" or not (value >= 0 and value < 9.2e9) then
-    misuse("bad value for 'slow_callback' (seconds expected, got %s)",
+    misuse("bad value for '%s' (seconds expected, got %s)", name,
       tostring(value))
   end
-  core.loop.slow(value)
+  setting(value)
 end
 
 return setmetatable(loop, properties)

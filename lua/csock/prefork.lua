@@ -187,7 +187,7 @@ local function leave_listener(self, deadline)
   self.socket = listener
   listener.timeout = 0 -- a sibling may be faster
   while core.socket.readable(listener, 0) and loop.now() < deadline do
-    self:_handle_request_noblock()
+    self:_take()
   end
   if self._gate then self._gate:settle() end
 end
@@ -195,7 +195,7 @@ end
 -- The same for datagrams, whose socket the requests need to the end.
 local function take_datagrams(self, deadline)
   while core.socket.readable(self.socket, 0) and loop.now() < deadline do
-    loop.timeout(MOMENT, self._handle_request_noblock, self)
+    loop.timeout(MOMENT, self._take, self)
   end
 end
 
@@ -295,7 +295,9 @@ local function ready(workers)
 end
 
 -- For the service manager: are all workers ready?
-function PreforkMixIn:_is_ready() return ready(self._current) == true end
+function PreforkMixIn:_is_ready()
+  return #self._current == self._wanted and ready(self._current) == true
+end
 
 --- restart_workers() -> true: what SIGHUP does.  Calls reload(), starts new
 -- workers, and when all of them are ready, lets the old ones finish what they
@@ -351,7 +353,7 @@ end
 
 -- The first wait: only now, with signals watched, the workers begin.
 local function begin(self, timeout)
-  for id = 1, self._count do self._current[id] = start(self, id) end
+  for id = 1, self._wanted do self._current[id] = start(self, id) end
   self._wait = wait
   return wait(self, timeout)
 end
@@ -394,7 +396,7 @@ local function supervise(self, poll_interval)
   if crew.watch then
     crew.task = loop.spawn(watch_hangup, self, crew.watch)
   end
-  self._count, self._wait = count, begin
+  self._wanted, self._wait = count, begin
   class.super(PreforkMixIn, self):serve_forever(poll_interval)
 end
 
@@ -406,6 +408,11 @@ function PreforkMixIn:serve_forever(poll_interval)
   if self._crew or self._serving then misuse "the server serves already" end
   if loop.current() then return supervise(self, poll_interval) end
   loop.run(supervise, self, poll_interval)
+end
+
+-- Workers have their worker_start.
+function PreforkMixIn:_announce()
+  if not self.worker then self:server_ready() end
 end
 
 --- shutdown(): stop serve_forever and all workers; in a worker, too.

@@ -7,6 +7,7 @@
 local class = require "csock.class"
 local core = require "csock.core"
 local errors = require "csock.errors"
+local limits = require "csock.limits"
 local loop = require "csock.loop"
 local misuse = require "csock.misuse"
 
@@ -104,6 +105,7 @@ local SIGNATURE = "\r\n\r\n\0\r\nQUIT\n" -- of version 2
 local WORD = "PROXY "                    -- of version 1
 local LONGEST = 107                      -- bytes of version 1, with the end
 local CHUNK = 4096
+local LONG = 100000                      -- seconds; somebody will end the wait
 
 -- What is wrong with a header; an error with a position would blame csock.
 local function bad(reason) error(reason, 0) end
@@ -322,22 +324,16 @@ function Gate:drop(task)
   self.server:shutdown_request(request)
 end
 
--- Wait for a task, however it ends; only what concerns the waiter is raised.
-local function wait(task)
-  local ok, err = pcall(task.join, task)
-  local status = task:status()
-  if not ok and status ~= "failed" and status ~= "cancelled" then
-    error(err, 0)
-  end
-end
-
 --- settle(): wait for the headers that are under way, and let the server take
 -- what becomes of them.
 function Gate:settle()
+  local server = self.server
   while self.count > 0 do
-    while self.ready[1] do self.server:_handle_request_noblock() end
-    local task = next(self.tasks)
-    if task then wait(task) end
+    if self.ready[1] then
+      server:_take()
+    else
+      limits.rest(server, LONG) -- until a header has come, or will not
+    end
   end
 end
 

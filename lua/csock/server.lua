@@ -146,6 +146,7 @@ local Serving = {}
 Serving.__index = Serving
 
 local function begin_serving(self)
+  self._gate = proxy.gate(self) or false -- raises, if malformed
   local serving = setmetatable({server = self}, Serving)
   if self.slow_callback then limits.watch_slow(self, self.slow_callback) end
   self._serving = loop.current()
@@ -156,10 +157,8 @@ local function begin_serving(self)
   if serving.watch then
     serving.task = loop.spawn(watch_signals, self, serving.watch)
   end
-  self._gate = proxy.gate(self)
   if self.notify and not self.worker then
-    self._report = systemd.report(self) or false
-    if self._report and self:_is_ready() then self._report:ready() end
+    self._report = systemd._report(self) or false
   end
   return serving
 end
@@ -189,9 +188,10 @@ BaseServer(server_address, RequestHandlerClass): what all servers share.
 
 For the caller: serve_forever([poll_interval]), handle_request(), shutdown(),
 server_close(), fileno(), and `local s <close> = ...`.
-May be overridden: server_bind, server_activate, get_request, verify_request,
+May be overridden: server_bind, server_activate, server_ready,
+get_request, verify_request,
 process_request, finish_request, shutdown_request, close_request,
-service_actions, handle_timeout, handle_error, accept_error, proxy_error.
+service_actions, handle_timeout, handle_error, accept_error.
 In an instance: server_address, RequestHandlerClass, socket, stats, stopping.
 Class attributes: timeout (seconds handle_request waits, nil for ever),
 handle_signals (true), drain_timeout (5 seconds), request_timeout (seconds a
@@ -233,7 +233,7 @@ local function no_actions() end
 
 -- Wait, for `timeout` seconds, until a request can be taken; false when there
 -- is none, and at once when shutdown() is called.
-function BaseServer:_wait(timeout)
+local function wait(self, timeout)
   if self.max_connections then
     timeout = limits.make_room(self, timeout)
     if timeout == false then return false end
@@ -255,7 +255,7 @@ end
 
 -- Take a request, which is there (or was: another process may have it), or a
 -- connection, which becomes one when its header has come.
-function BaseServer:_handle_request_noblock()
+local function take(self)
   self._accepting = true
   local from = self._gate or self
   local ok, request, client_address = pcall(from.get_request, from)
@@ -264,7 +264,7 @@ function BaseServer:_handle_request_noblock()
     ok, request = false, client_address
   end
   if not ok then return self:accept_error(request) end
-  if request == nil then return end
+  if request == nil and self._gate then return end
   local account = self._account
   account.accepted = account.accepted + 1
   self._request = request
@@ -276,13 +276,15 @@ end
 
 local function serve(self, poll_interval)
   local _serving <close> = begin_serving(self)
+  self:_announce()
   if self.service_actions == no_actions then
     poll_interval = nil -- nothing to wake up for
   end
+  if self._report and self:_is_ready() then self._report:ready() end
   while not self._shutdown_request do
     local ready = self:_wait(poll_interval)
     if self._shutdown_request then break end
-    if ready then self:_handle_request_noblock() end
+    if ready then take(self) end
     local actions = self.service_actions
     if actions ~= no_actions then actions(self) end
   end
@@ -310,7 +312,7 @@ local function handle_one(self)
   local timeout = self.socket.timeout or self.timeout
   if self.timeout and timeout > self.timeout then timeout = self.timeout end
   if self:_wait(timeout) then
-    self:_handle_request_noblock()
+    take(self)
     if gate then gate:settle() end
   else
     self:handle_timeout()
@@ -329,7 +331,7 @@ function BaseServer:handle_request()
 end
 
 -- For mix-ins.
-BaseServer._guard = guard
+BaseServer._guard, BaseServer._wait, BaseServer._take = guard, wait, take
 BaseServer._describe = describe
 
 -- This is where the errors of a request end.
@@ -360,7 +362,8 @@ end
 
 -- Interrupt the wait for a request: there is something else to look at.
 function BaseServer:_wake()
-  if self._accepting and self._serving then core.loop.wake(self._serving) end
+  local task = self._resting or self._accepting and self._serving
+  if task then core.loop.wake(task) end
 end
 
 -- Can it serve, as soon as serve_forever is called?
@@ -395,12 +398,6 @@ function BaseServer:cancel_requests()
   if self._serving then self._serving:cancel() end
 end
 
---- destination(request) -> the address that the client has connected to, as a
--- trusted balancer says, or else the request's own.
-function BaseServer:destination(request)
-  return proxy.destination(request) or request:getsockname()
-end
-
 --- fileno() -> the descriptor of the listening socket.
 function BaseServer:fileno() return self.socket:fileno() end
 
@@ -419,14 +416,6 @@ function BaseServer:accept_error(err)
   elseif limits.unusable[err.errno] then
     error(err, 0)
   end
-end
-
---- proxy_error(peer_address, reason): a connection from a trusted balancer is
--- dropped, since its PROXY header is malformed, late or not there.  By default
--- a line on stderr.
-function BaseServer:proxy_error(peer_address, reason)
-  io.stderr:write("csock: connection from ", tostring(peer_address),
-    " dropped, PROXY protocol: ", reason, "\n")
 end
 
 --- verify_request(request, client_address) -> false to refuse it.
@@ -452,6 +441,12 @@ function BaseServer:shutdown_request(request) self:close_request(request) end
 
 --- close_request(request): clean up.
 function BaseServer:close_request() end
+
+--- server_ready(): serve_forever takes requests and hears signals from now on.
+function BaseServer:server_ready() end
+
+-- When that is so, a mix-in may know better.
+function BaseServer:_announce() self:server_ready() end
 
 --- service_actions(): called once a turn of serve_forever.
 BaseServer.service_actions = no_actions
@@ -492,7 +487,8 @@ Class attributes: address_family, socket_type, request_queue_size (SOMAXCONN),
 allow_reuse_address (true), allow_reuse_port (false), dualstack (of AF_INET6:
 true takes IPv4 as well, false does not, nil: as the system is set),
 proxy_protocol (networks of balancers whose PROXY header is believed, nil for
-none), proxy_timeout (3 seconds for that header).]],
+none), proxy_timeout (3 seconds for that header).
+May be overridden: proxy_error.]],
   __module = "csock.socketserver",
   address_family = constants.AF_INET,
   socket_type = constants.SOCK_STREAM,
@@ -536,6 +532,20 @@ end
 
 --- get_request() -> request, client_address.
 function TCPServer:get_request() return self.socket:accept() end
+
+--- destination(request) -> the address that the client has connected to, as a
+-- trusted balancer says, or else the request's own.
+function TCPServer:destination(request)
+  return proxy.destination(request) or request:getsockname()
+end
+
+--- proxy_error(peer_address, reason): a connection from a trusted balancer is
+-- dropped, since its PROXY header is malformed, late or not there.  By default
+-- a line on stderr.
+function TCPServer:proxy_error(peer_address, reason)
+  io.stderr:write("csock: connection from ", tostring(peer_address),
+    " dropped, PROXY protocol: ", reason, "\n")
+end
 
 --- close_request(request): close the connection.  A close is all it takes: no
 -- copy of the descriptor is left in another process by csock.

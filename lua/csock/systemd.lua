@@ -178,9 +178,9 @@ local function keep_alive(self, seconds)
   end
 end
 
---- report(server) -> what tells the manager how the server does, until it is
+-- _report(server) -> what tells the manager how the server does, until it is
 -- closed; nil where no manager wants to know.  To be called in a task.
-function systemd.report(server)
+function systemd._report(server)
   local ok, line = pcall(open_line)
   if not ok then
     if not class.isinstance(line, errors.OSError) then error(line, 0) end

@@ -516,6 +516,7 @@ function file:writelines(lines) end
 ---@field loop csock.loop The module csock.loop.
 ---@field safe csock.safe The module csock.safe.
 ---@field socketserver csock.socketserver The module csock.socketserver.
+---@field systemd csock.systemd The module csock.systemd.
 ---@field has_ipv6 boolean Whether the system's headers know IPv6.
 ---@field Exception csock.Exception Base of all that csock raises.
 ---@field OSError csock.OSError A system call failed.
@@ -846,6 +847,7 @@ function poll:unregister(fd) end
 ---@field QueueEmpty csock.QueueEmpty What get_nowait raises.
 ---@field QueueFull csock.QueueFull What put_nowait raises.
 ---@field slow_callback? number Seconds that a task may run before a warning says so.
+---@field spin number Seconds to ask for events before sleeping; 0 unless set.
 local loop = {}
 
 --- A semaphore that cannot be released more often than it was acquired.
@@ -1180,6 +1182,39 @@ function slice:indices(n) end
 ---@operator call: any
 ---@field func function The function.
 
+-- csock.systemd ---------------------------------------------------------------
+
+--- What a service manager and a program tell each other.
+---@class csock.systemd
+local systemd = {}
+
+--- What the manager has opened for this process; a socket where it is one.
+---@return {name: string, fd: integer, socket?: csock.socket}[] list
+---@raise csock.OSError
+function systemd.listen_fds() end
+
+--- Tells the manager lines such as READY=1; false where there is none.
+---@param state string
+---@return boolean told
+---@raise csock.OSError
+function systemd.notify(state) end
+
+--- The one socket of that name.
+---@param name? string
+---@return csock.socket|nil socket
+---@raise csock.OSError
+function systemd.socket(name) end
+
+--- All sockets of that name.
+---@param name? string
+---@return csock.socket[] sockets
+---@raise csock.OSError
+function systemd.sockets(name) end
+
+--- Seconds between which the manager wants to hear WATCHDOG=1.
+---@return number|nil seconds
+function systemd.watchdog() end
+
 -- csock.socketserver ----------------------------------------------------------
 
 --- Python's socketserver module.
@@ -1277,6 +1312,7 @@ function DatagramRequestHandler:finish() end
 ---@field RequestHandlerClass csock.socketserver.Handler What answers.
 ---@field timeout? number Seconds for handle_request; nil is for ever.
 ---@field handle_signals boolean Whether SIGINT and SIGTERM end serve_forever.
+---@field notify boolean Whether a service manager is told how it does.
 ---@field drain_timeout? number Seconds that running requests are given at the end.
 ---@field request_timeout? number Seconds that a handler may take.
 ---@field max_connections? integer Requests at once; above it clients wait.
@@ -1337,6 +1373,9 @@ function BaseServer:server_activate() end
 --- Closes the listening socket.
 function BaseServer:server_close() end
 
+--- Hook: called once, when serve_forever takes requests and hears signals.
+function BaseServer:server_ready() end
+
 --- Hook: called between requests.
 function BaseServer:service_actions() end
 
@@ -1355,19 +1394,33 @@ function BaseServer:verify_request(request, client_address) end
 
 --- Connections: TCPServer(address, RequestHandlerClass [, bind_and_activate]).
 ---@class csock.socketserver.TCPServer : csock.socketserver.BaseServer
----@overload fun(server_address: csock.Address, RequestHandlerClass: csock.socketserver.Handler, bind_and_activate?: boolean): csock.socketserver.TCPServer
+---@overload fun(server_address: csock.Address|csock.socket, RequestHandlerClass: csock.socketserver.Handler, bind_and_activate?: boolean): csock.socketserver.TCPServer
 ---@field socket csock.socket The listening socket.
 ---@field address_family integer AF_INET.
 ---@field socket_type integer SOCK_STREAM.
 ---@field request_queue_size integer The backlog: SOMAXCONN.
 ---@field allow_reuse_address boolean SO_REUSEADDR.
 ---@field allow_reuse_port boolean SO_REUSEPORT.
+---@field dualstack? boolean Whether an AF_INET6 server takes IPv4 as well.
+---@field proxy_protocol? string[] Networks of balancers whose PROXY header is believed.
+---@field proxy_timeout? number Seconds for that header: 3.
 local TCPServer = {}
+
+--- What the client has connected to, as a balancer says, or else the request's
+--- own address.
+---@param request csock.socket
+---@return csock.address address
+function TCPServer:destination(request) end
 
 --- Hook: waits for a request.
 ---@return any request
 ---@return any client_address
 function TCPServer:get_request() end
+
+--- Hook: a balancer's connection is dropped, for want of a PROXY header.
+---@param peer_address any
+---@param reason string
+function TCPServer:proxy_error(peer_address, reason) end
 
 --- Hook: binds the socket.
 function TCPServer:server_bind() end

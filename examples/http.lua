@@ -1,0 +1,193 @@
+--- http: HTTP/1.1 (RFC 9110, RFC 9112) on a StreamRequestHandler: what comes
+-- before and behind an answer.  Derive from http.Handler and override answer();
+-- files.lua does.
+-- Requests come one after another on a connection, also without waiting for
+-- answers; those to what has come together leave together.
+local csock = require "csock"
+local socketserver = require "csock.socketserver"
+
+local LINE = 8192   -- bytes of a line
+local HEADERS = 100 -- lines of a head
+local LINGER = 2    -- seconds to hear a client out that has been refused
+
+local REASONS = {
+  [200] = "OK", [206] = "Partial Content", [301] = "Moved Permanently",
+  [304] = "Not Modified", [400] = "Bad Request", [404] = "Not Found",
+  [405] = "Method Not Allowed", [414] = "URI Too Long",
+  [416] = "Range Not Satisfiable", [431] = "Request Header Fields Too Large",
+  [505] = "HTTP Version Not Supported",
+}
+local STATUS = {} -- what answers begin with
+for status, reason in pairs(REASONS) do
+  STATUS[status] = ("HTTP/1.1 %d %s\r\nDate: "):format(status, reason)
+end
+
+-- The line that tells a length; the short ones are made once.
+local LENGTH = setmetatable({}, {__index = function(lines, n)
+  local line = "Content-Length: " .. n .. "\r\n"
+  if n < 1000 then lines[n] = line end
+  return line
+end})
+
+local http = {}
+
+--- date(seconds) -> as HTTP writes it.
+function http.date(seconds)
+  return os.date("!%a, %d %b %Y %H:%M:%S GMT", seconds)
+end
+
+-- The date of the moment, made once a second.
+local today, today_at
+local function now()
+  local seconds = os.time()
+  if seconds ~= today_at then
+    today, today_at = http.date(seconds) .. "\r\n", seconds
+  end
+  return today
+end
+
+local Handler = csock.class("Handler", socketserver.StreamRequestHandler, {
+  __doc = [[
+Answers requests; in an instance: method, target, headers (a table from names in
+lower case), and keep: is another request welcome?]],
+  timeout = 30,      -- seconds without a byte
+  wbufsize = 16384,  -- answers are gathered
+  disable_nagle_algorithm = true,
+})
+http.Handler = Handler
+
+-- Read the lines of the head behind the first one: nil, or the status that
+-- refuses them.
+function Handler:read_headers()
+  local headers, rfile = {}, self.rfile
+  for _ = 1, HEADERS do
+    local line = rfile:readline(LINE)
+    if line == "\r\n" or line == "\n" then
+      self.headers = headers
+      return
+    end
+    local name, value = line:match "^([^%s:]+):[ \t]*([^\0\r\n]*)\r?\n$"
+    if not name then return #line == LINE and 431 or 400 end
+    if value:byte(-1) == 32 then value = value:match "^(.-) *$" end
+    name = name:lower()
+    local before = headers[name]
+    headers[name] = before and before .. ", " .. value or value
+  end
+  return 431
+end
+
+-- Does the Connection header name this?
+local function says(headers, word)
+  local connection = headers.connection
+  return connection and connection:lower():find(word, 1, true)
+end
+
+-- Read a request: nil; false when there is none any more; or the status that
+-- refuses it.
+function Handler:read_request()
+  self.keep, self.closing = false, "Connection: close\r\n\r\n"
+  local line = self.rfile:readline(LINE)
+  if line == "\r\n" then line = self.rfile:readline(LINE) end
+  if line == "" then return false end
+  local method, target, minor =
+    line:match "^(%u+) ([^%s%c]+) HTTP/1%.(%d)\r?\n$"
+  if not method then
+    return #line == LINE and 414 or line:find " HTTP/%d%S*\r?\n$" and
+      not line:find " HTTP/1" and 505 or 400
+  end
+  self.method, self.target = method, target
+  local status = self:read_headers()
+  if status then return status end
+  local headers = self.headers
+  if minor ~= "0" and not headers.host then return 400 end
+  -- What a body is good for nobody here knows: it is not read, and so nothing
+  -- behind it can be.
+  if headers["transfer-encoding"] or
+    (headers["content-length"] or "0") ~= "0" then
+    self.unread = true
+  elseif minor == "0" then
+    self.keep = says(headers, "keep-alive") ~= nil
+    if self.keep then self.closing = "Connection: keep-alive\r\n\r\n" end
+  elseif not says(headers, "close") then
+    self.keep, self.closing = true, "\r\n"
+  end
+end
+
+--- respond(status, headers [, body]): the whole answer.  headers: lines, each
+-- with its end.
+function Handler:respond(status, headers, body)
+  if not body then
+    return self.wfile:write(STATUS[status], now(), headers, self.closing)
+  end
+  self.wfile:write(STATUS[status], now(), headers, LENGTH[#body], self.closing,
+    self.method == "HEAD" and "" or body)
+end
+
+--- respond_file(status, headers, file, offset, count): the same with a part of
+-- an open file, which the system sends by itself.
+function Handler:respond_file(status, headers, file, offset, count)
+  local wfile = self.wfile
+  wfile:write(STATUS[status], now(), headers, LENGTH[count], self.closing)
+  if self.method == "HEAD" or count == 0 then return end
+  wfile:flush()
+  -- A file that has become shorter: the client has to see it.
+  if self.request:sendfile(file, offset, count) < count then
+    self.keep = false
+  end
+end
+
+--- refuse(status [, headers]): an answer that says just that.
+function Handler:refuse(status, headers)
+  self:respond(status, "Content-Type: text/plain\r\n" .. (headers or ""),
+    ("%d %s\n"):format(status, REASONS[status]))
+end
+
+--- answer(): to be overridden; calls one of the three once.
+function Handler:answer()
+  self:refuse(404)
+end
+
+-- Is the head of another request here?  Then its answer can go with this one.
+local function another(rfile)
+  return rfile.pending > 0 and rfile:peek():find("\r\n\r\n", 1, true)
+end
+
+function Handler:handle()
+  local rfile, wfile = self.rfile, self.wfile
+  repeat
+    local status = self:read_request()
+    if status == false then return end
+    if status then
+      self.method, self.unread, self.keep = nil, true, false
+      self:refuse(status)
+    else
+      self:answer()
+    end
+    if not (self.keep and another(rfile)) then wfile:flush() end
+  until not self.keep
+  if self.unread then self:linger() end
+end
+
+-- A close while bytes are unread would cut off the answer.
+function Handler:linger()
+  self.request:shutdown(csock.SHUT_WR)
+  self.request.timeout = LINGER
+  for _ = 1, 64 do
+    if self.rfile:read1() == "" then return end
+  end
+end
+
+--- Server(address, Handler): clients that fall silent or go are no errors.
+local Server = csock.class("Server", socketserver.ThreadingTCPServer)
+http.Server = Server
+
+function Server:handle_error(request, client_address, err, traceback)
+  if csock.isinstance(err, csock.timeout) or
+    csock.isinstance(err, csock.ConnectionError) then
+    return
+  end
+  csock.class.super(Server, self):handle_error(request, client_address, err,
+    traceback)
+end
+
+return http

@@ -1,0 +1,369 @@
+-- keyvalue: a key-value store that redis-cli and redis-benchmark take for
+-- theirs; the protocol is in resp.lua, which lies beside it.
+--   lua keyvalue.lua [port]                (6380); Ctrl-C ends it
+--   redis-cli -p 6380 set greeting hello ex 60
+-- Nothing is kept on disk.  One process, one thread: each command has the
+-- store for itself, as in Redis.
+package.path = (arg[0]:match "^.*/" or "./") .. "?.lua;" .. package.path
+local resp = require "resp"
+local csock = require "csock"
+local loop = require "csock.loop"
+local socketserver = require "csock.socketserver"
+
+local bulk, integer, array = resp.bulk, resp.integer, resp.array
+local OK, NIL, NONE = "+OK\r\n", bulk(nil), array {}
+local SYNTAX = resp.error "ERR syntax error"
+local NUMBER = resp.error "ERR value is not an integer or out of range"
+local RANGE = resp.error "ERR increment or decrement would overflow"
+local WRONG = resp.error
+  "WRONGTYPE Operation against a key holding the wrong kind of value"
+
+--
+-- The store: a string, or a table with a `type` and a `size`.
+--
+
+local values, size = {}, 0
+local expires = {} -- when, by loop.now()
+local due = {}     -- from a second to a set of keys that may expire in it
+
+local function put(key, value)
+  if values[key] == nil then size = size + 1 end
+  values[key] = value
+end
+
+local function drop(key)
+  if values[key] == nil then return false end
+  values[key], expires[key], size = nil, nil, size - 1
+  return true
+end
+
+local function get(key)
+  local at = expires[key]
+  if at and at <= loop.now() then drop(key) end
+  return values[key]
+end
+
+local function expire(key, at)
+  local second = math.ceil(at)
+  due[second] = due[second] or {}
+  due[second][key], expires[key] = true, at
+end
+
+-- The task that removes what nobody asks for any more.
+local function sweep()
+  local second = math.floor(loop.now())
+  while true do
+    loop.sleep(1)
+    while second < math.floor(loop.now()) do
+      second = second + 1
+      for key in pairs(due[second] or {}) do get(key) end
+      due[second] = nil
+    end
+  end
+end
+
+-- The table of that type behind a key, made when it is not there and `new`;
+-- false when there is something else.
+local function open(key, type, new)
+  local value = get(key)
+  if value == nil and new then
+    value = {type = type, size = 0, first = 1, members = {}}
+    put(key, value)
+  end
+  return value == nil or value.type == type and value
+end
+
+local function to_integer(word)
+  return word and word:find "^-?%d+$" and math.tointeger(tonumber(word))
+end
+
+--
+-- Commands: {how many words (-n: at least n), function(words, count)}
+--
+
+local commands = {}
+
+function commands.PING(words, count)
+  return count > 1 and bulk(words[2]) or "+PONG\r\n"
+end
+function commands.ECHO(words) return bulk(words[2]) end
+function commands.QUIT() return OK, true end
+function commands.SELECT(words)
+  return words[2] == "0" and OK or resp.error "ERR DB index is out of range"
+end
+function commands.COMMAND() return NONE end
+local SETTINGS = {save = "", appendonly = "no"} -- what benchmarks ask for
+function commands.CONFIG(words)
+  if words[2]:upper() ~= "GET" then return SYNTAX end
+  local setting = SETTINGS[words[3]]
+  return setting and array {bulk(words[3]), bulk(setting)} or NONE
+end
+function commands.INFO()
+  return bulk("# Server\r\nredis_version:7.0.0\r\nserver_name:csock\r\n" ..
+    "# Keyspace\r\ndb0:keys=" .. size .. "\r\n")
+end
+function commands.DBSIZE() return integer(size) end
+function commands.FLUSHALL()
+  values, expires, due, size = {}, {}, {}, 0
+  return OK
+end
+
+function commands.GET(words)
+  local value = get(words[2])
+  if type(value) == "table" then return WRONG end
+  return bulk(value)
+end
+
+local UNITS = {EX = 1, PX = 1000}
+
+function commands.SET(words, count)
+  local key, at, absent, present = words[2], nil, false, false
+  local i = 4
+  while i <= count do
+    local option = words[i]:upper()
+    if UNITS[option] and not at then
+      i = i + 1
+      local n = to_integer(words[i])
+      if not words[i] then return SYNTAX end
+      if not n then return NUMBER end
+      if n <= 0 then
+        return resp.error "ERR invalid expire time in 'set' command"
+      end
+      at = loop.now() + n / UNITS[option]
+    elseif option == "NX" and not present then
+      absent = true
+    elseif option == "XX" and not absent then
+      present = true
+    else
+      return SYNTAX
+    end
+    i = i + 1
+  end
+  if absent or present then
+    if (get(key) ~= nil) == absent then return NIL end
+  end
+  put(key, words[3])
+  expires[key] = nil
+  if at then expire(key, at) end
+  return OK
+end
+
+function commands.MSET(words, count)
+  if count % 2 == 0 then
+    return resp.error "ERR wrong number of arguments for 'mset' command"
+  end
+  for i = 2, count, 2 do
+    put(words[i], words[i + 1])
+    expires[words[i]] = nil
+  end
+  return OK
+end
+
+function commands.MGET(words, count)
+  local answers = {}
+  for i = 2, count do
+    local value = get(words[i])
+    answers[i - 1] = bulk(type(value) == "string" and value or nil)
+  end
+  return array(answers)
+end
+
+-- How many of the keys f is true for.
+local function counting(f)
+  return function(words, count)
+    local n = 0
+    for i = 2, count do
+      if f(words[i]) then n = n + 1 end
+    end
+    return integer(n)
+  end
+end
+commands.EXISTS = counting(function(key) return get(key) ~= nil end)
+commands.DEL = counting(function(key) return get(key) ~= nil and drop(key) end)
+
+local function add(key, n)
+  local value = get(key) or "0"
+  if type(value) == "table" then return WRONG end
+  value = to_integer(value)
+  if not value or not n then return NUMBER end
+  local sum = value + n
+  if (n > 0) ~= (sum > value) and n ~= 0 then return RANGE end
+  put(key, tostring(sum))
+  return integer(sum)
+end
+function commands.INCR(words) return add(words[2], 1) end
+function commands.DECR(words) return add(words[2], -1) end
+function commands.INCRBY(words) return add(words[2], to_integer(words[3])) end
+
+function commands.TYPE(words)
+  local value = get(words[2])
+  return "+" .. (value == nil and "none" or value.type or "string") .. "\r\n"
+end
+
+function commands.EXPIRE(words)
+  local key, n = words[2], to_integer(words[3])
+  if not n then return NUMBER end
+  if get(key) == nil then return integer(0) end
+  if n <= 0 then drop(key) else expire(key, loop.now() + n) end
+  return integer(1)
+end
+
+local function left(unit)
+  return function(words)
+    local key = words[2]
+    if get(key) == nil then return integer(-2) end
+    local at = expires[key]
+    return integer(at and math.floor((at - loop.now()) * unit + 0.5) or -1)
+  end
+end
+commands.TTL, commands.PTTL = left(1), left(1000)
+
+--
+-- Lists: members[first] to members[first + size - 1]
+--
+
+local function push(front)
+  return function(words, count)
+    local list = open(words[2], "list", true)
+    if not list then return WRONG end
+    local members = list.members
+    for i = 3, count do
+      if front then list.first = list.first - 1 end
+      members[front and list.first or list.first + list.size] = words[i]
+      list.size = list.size + 1
+    end
+    return integer(list.size)
+  end
+end
+commands.LPUSH, commands.RPUSH = push(true), push(false)
+
+local function pop(front)
+  return function(words)
+    local list = open(words[2], "list")
+    if not list then return WRONG end
+    if list == true then return NIL end
+    local at = front and list.first or list.first + list.size - 1
+    local value = list.members[at]
+    list.members[at], list.size = nil, list.size - 1
+    if front then list.first = at + 1 end
+    if list.size == 0 then drop(words[2]) end
+    return bulk(value)
+  end
+end
+commands.LPOP, commands.RPOP = pop(true), pop(false)
+
+function commands.LRANGE(words)
+  local list = open(words[2], "list")
+  local from, to = to_integer(words[3]), to_integer(words[4])
+  if not from or not to then return NUMBER end
+  if not list then return WRONG end
+  if list == true then return NONE end
+  if from < 0 then from = math.max(from + list.size, 0) end
+  if to < 0 then to = to + list.size end
+  local answers = {}
+  for i = from, math.min(to, list.size - 1) do
+    table.insert(answers, bulk(list.members[list.first + i]))
+  end
+  return array(answers)
+end
+
+--
+-- Sets: members[member] is true; hashes: members[field] is its value
+--
+
+-- Add a member: 1 if it is new.
+local function join(value, member, is)
+  local new = value.members[member] == nil and 1 or 0
+  value.members[member], value.size = is, value.size + new
+  return new
+end
+
+function commands.SADD(words, count)
+  local set, new = open(words[2], "set", true), 0
+  if not set then return WRONG end
+  for i = 3, count do new = new + join(set, words[i], true) end
+  return integer(new)
+end
+
+function commands.HSET(words, count)
+  if count % 2 ~= 0 then
+    return resp.error "ERR wrong number of arguments for 'hset' command"
+  end
+  local hash, new = open(words[2], "hash", true), 0
+  if not hash then return WRONG end
+  for i = 3, count, 2 do new = new + join(hash, words[i], words[i + 1]) end
+  return integer(new)
+end
+
+function commands.HGET(words)
+  local hash = open(words[2], "hash")
+  if not hash then return WRONG end
+  return bulk(hash ~= true and hash.members[words[3]])
+end
+
+-- All members, one after another.
+local function list_all(type)
+  return function(words)
+    local value, answers = open(words[2], type), {}
+    if not value then return WRONG end
+    for member, is in pairs(value ~= true and value.members or {}) do
+      table.insert(answers, bulk(member))
+      if is ~= true then table.insert(answers, bulk(is)) end
+    end
+    return array(answers)
+  end
+end
+commands.SMEMBERS, commands.HGETALL = list_all "set", list_all "hash"
+
+-- How many words each has, the command's own included; -n: at least n.
+local WORDS = {
+  PING = -1, ECHO = 2, QUIT = -1, SELECT = 2, COMMAND = -1, CONFIG = -3,
+  INFO = -1, DBSIZE = 1, FLUSHALL = -1, GET = 2, SET = -3, MSET = -3, MGET = -2,
+  EXISTS = -2, DEL = -2, INCR = 2, DECR = 2, INCRBY = 3, TYPE = 2, EXPIRE = 3,
+  TTL = 2, PTTL = 2, LPUSH = -3, RPUSH = -3, LPOP = 2, RPOP = 2, LRANGE = 4,
+  SADD = -3, SMEMBERS = 2, HSET = -4, HGET = 3, HGETALL = 2,
+}
+
+local function refuse(words, count)
+  local name = words[1]
+  if commands[name:upper()] then
+    return resp.error(("ERR wrong number of arguments for '%s' command"):format(
+      name:lower()))
+  end
+  local rest = {}
+  for i = 2, count do rest[i - 1] = ("'%s' "):format(words[i]) end
+  return resp.error((("ERR unknown command '%s', with args beginning with: %s")
+    :format(name:sub(1, 128), table.concat(rest):sub(1, 128)):gsub("%c", " ")))
+end
+
+local function execute(words, count)
+  local name = words[1]
+  if not commands[name] then name = name:upper() end
+  local wanted = WORDS[name]
+  if wanted ~= count and (not wanted or wanted > 0 or count < -wanted) then
+    return refuse(words, count)
+  end
+  return commands[name](words, count)
+end
+
+local Server = csock.class("Server", socketserver.ThreadingTCPServer, {
+  drain_timeout = 0, -- clients never end by themselves
+})
+
+function Server:server_ready()
+  loop.spawn(sweep)
+  print("serving on " .. tostring(self.server_address))
+end
+
+-- A client that goes without a word is nothing to report.
+function Server:handle_error(request, client_address, err, traceback)
+  if csock.isinstance(err, csock.ConnectionError) then return end
+  csock.class.super(Server, self):handle_error(request, client_address, err,
+    traceback)
+end
+
+io.stdout:setvbuf("line")
+local address = {"localhost", tonumber(arg[1]) or 6380}
+local server <close> = Server(address, resp.handler(execute))
+server:serve_forever()
+print("stopped")

@@ -1,0 +1,284 @@
+-- examples/keyvalue.lua and examples/resp.lua: the protocol byte by byte, the
+-- commands beside those of Redis itself, its tools.
+
+local example = require "spec.example"
+local helper = require "spec.helper"
+
+-- A command as programs send it.
+local function command(...)
+  local words = {...}
+  for i, word in ipairs(words) do
+    words[i] = ("$%d\r\n%s\r\n"):format(#word, word)
+  end
+  return ("*%d\r\n%s"):format(#words, table.concat(words))
+end
+
+-- What a server answers to these bytes, as long as `wanted` is.
+local function ask(sock, bytes, wanted)
+  sock:sendall(bytes)
+  assert.are.equal(wanted, example.take(sock, #wanted))
+end
+
+-- All that it answers to these bytes, up to the end.
+local function talk(server, ...)
+  local sock <close> = example.connect(server)
+  sock:sendall(table.concat {...})
+  return example.drain(sock)
+end
+
+describe("examples/keyvalue.lua", function()
+  local server
+  before_each(function() server = example.serve("keyvalue", 0) end)
+
+  it("keeps bytes as they are", function()
+    local sock <close> = example.connect(server)
+    local all = {}
+    for i = 0, 255 do all[i + 1] = string.char(i) end
+    all = table.concat(all)
+    for _, value in ipairs {"", "\r\n", "$3\r\nabc\r\n", all, all:rep(10000)} do
+      ask(sock, command("SET", all, value), "+OK\r\n")
+      ask(sock, command("get", all), ("$%d\r\n%s\r\n"):format(#value, value))
+    end
+    ask(sock, command("GET", "nothing"), "$-1\r\n")
+    sock:close()
+    example.stop_silent(server)
+  end)
+
+  it("takes commands in any pieces", function()
+    local sock <close> = example.connect(server)
+    sock.nodelay = true
+    local bytes = command("SET", "a", "one") .. "PING\r\n" .. "*0\r\n\r\n" ..
+      command("MGET", "a", "b") .. command("ECHO", ("x"):rep(50))
+    local wanted = "+OK\r\n+PONG\r\n*2\r\n$3\r\none\r\n$-1\r\n$50\r\n" ..
+      ("x"):rep(50) .. "\r\n"
+    ask(sock, bytes, wanted)
+    for size = 1, 9 do
+      for i = 1, #bytes, size do sock:sendall(bytes:sub(i, i + size - 1)) end
+      assert.are.equal(wanted, example.take(sock, #wanted), size)
+    end
+    sock:close()
+    example.stop_silent(server)
+  end)
+
+  it("answers many commands at once", function()
+    local sock <close> = example.connect(server)
+    ask(sock, command("INCR", "n"):rep(100), (":%d\r\n"):rep(100):format(
+      table.unpack((function()
+        local list = {}
+        for i = 1, 100 do list[i] = i end
+        return list
+      end)())))
+    ask(sock, command("SET", "big", ("b"):rep(10000)) ..
+      command("GET", "big"):rep(50),
+      "+OK\r\n" .. ("$10000\r\n" .. ("b"):rep(10000) .. "\r\n"):rep(50))
+    sock:close()
+    example.stop_silent(server)
+  end)
+
+  it("does not keep answers that are ready", function()
+    local sock <close> = example.connect(server)
+    ask(sock, "PING\r\n*1\r\n$4\r\nPI", "+PONG\r\n")
+    ask(sock, "NG\r\n", "+PONG\r\n")
+    sock:close()
+    example.stop_silent(server)
+  end)
+
+  it("says goodbye", function()
+    assert.are.equal("+PONG\r\n+OK\r\n",
+      talk(server, "PING\r\nQUIT\r\nPING\r\n"))
+    example.stop_silent(server)
+  end)
+
+  it("ends a connection that does not keep to the protocol", function()
+    for bytes, wanted in pairs {
+      ["*x\r\n"] = "invalid multibulk length",
+      ["*1048577\r\n"] = "invalid multibulk length",
+      ["*" .. ("1"):rep(100)] = "invalid multibulk length",
+      ["*1\r\n+PING\r\n"] = "expected '$', got '+'",
+      ["*1\r\n$-1\r\n"] = "invalid bulk length",
+      ["*1\r\n$536870913\r\n"] = "invalid bulk length",
+      [("x"):rep(70000)] = "too big inline request",
+    } do
+      assert.are.equal("+PONG\r\n-ERR Protocol error: " .. wanted .. "\r\n",
+        talk(server, "PING\r\n", bytes))
+    end
+    example.stop_silent(server)
+  end)
+
+  it("forgets what has expired", function()
+    local sock <close> = example.connect(server)
+    ask(sock, command("SET", "a", "1", "PX", "1"), "+OK\r\n")
+    local answer
+    repeat
+      sock:sendall(command("EXISTS", "a"))
+      answer = example.take(sock, 4)
+    until answer == ":0\r\n"
+    ask(sock, command("TTL", "a"), ":-2\r\n")
+    ask(sock, command("SET", "a", "1", "EX", "100"), "+OK\r\n")
+    ask(sock, command("TTL", "a"), ":100\r\n")
+    ask(sock, command("SET", "a", "2"), "+OK\r\n")
+    ask(sock, command("TTL", "a"), ":-1\r\n")
+    ask(sock, command("EXPIRE", "a", "50"), ":1\r\n")
+    ask(sock, command("TTL", "a"), ":50\r\n")
+    ask(sock, command("EXPIRE", "a", "0"), ":1\r\n")
+    ask(sock, command("EXPIRE", "a", "50"), ":0\r\n")
+    -- what nobody asks for goes as well
+    ask(sock, command("SET", "b", "1", "PX", "1"), "+OK\r\n")
+    repeat
+      sock:sendall(command("DBSIZE"))
+      answer = example.take(sock, 4)
+    until answer == ":0\r\n"
+    sock:close()
+    example.stop_silent(server)
+  end)
+
+  it("takes no notice of clients that go", function()
+    for _, bytes in ipairs {"", "*3\r\n$3\r\nSET", "PING\r\n"} do
+      local sock <close> = example.connect(server)
+      sock:sendall(bytes)
+      sock.linger = 0 -- a reset
+    end
+    assert.are.equal("+PONG\r\n+OK\r\n", talk(server, "PING\r\nQUIT\r\n"))
+    example.stop_silent(server)
+  end)
+end)
+
+-- Lines for redis-cli: one command each.
+local SCRIPT = [[
+PING
+PING hello
+ECHO "a b"
+ECHO
+SET
+GET nothing
+SET a 1
+SET a 2 NX
+SET b 2 NX
+SET c 2 XX
+SET a 3 XX
+GET a
+SET a 4 EX 0
+SET a 4 EX x
+SET a 4 EX
+SET a 4 NX XX
+SET a 4 WHAT
+SET a 4 EX 100
+TTL a
+SET a 5
+TTL a
+MSET x 1 y 2 z 3
+MSET x 1 y
+MGET x y nothing z
+EXISTS x y nothing x
+DEL x nothing y
+INCR n
+INCR n
+DECR n
+INCRBY n 41
+INCRBY n x
+SET text abc
+INCR text
+SET most 9223372036854775807
+INCR most
+DECR most
+SET least -9223372036854775808
+DECR least
+RPUSH list b c d
+LPUSH list a
+LPUSH list z y x
+LRANGE list 0 -1
+LRANGE list 1 2
+LRANGE list -2 -1
+LRANGE list 5 100
+LRANGE list 100 200
+LRANGE list a b
+LRANGE nothing 0 -1
+LPOP list
+RPOP list
+LPOP nothing
+GET list
+LPUSH a 1
+INCR list
+SADD list x
+TYPE list
+TYPE a
+TYPE nothing
+SADD set a
+SADD set a a
+SMEMBERS set
+LPUSH set a
+SADD set b c
+TYPE set
+HSET hash field 1
+HSET hash field 2 other 3
+HSET hash field
+HGET hash field
+HGET hash nothing
+HGET nothing field
+HGET set field
+HSET set field 1
+HGETALL nothing
+DEL hash
+HSET hash field 1
+HGETALL hash
+TYPE hash
+MGET hash a
+EXPIRE a 100
+EXPIRE nothing 100
+EXPIRE a x
+TTL a
+EXPIRE a -1
+EXISTS a
+TTL nothing
+NONSENSE
+nonsense with arguments
+get
+set a
+lrange a
+DBSIZE
+SELECT 0
+SELECT 999
+FLUSHALL
+DBSIZE
+]]
+
+describe("examples/keyvalue.lua and Redis", function()
+  it("give the same answers", function()
+    example.need "redis-cli"
+    example.need "redis-server"
+    local directory = helper.tmpdir()
+    local script = directory .. "/script"
+    local file <close> = assert(io.open(script, "w"))
+    file:write(SCRIPT)
+    file:close()
+    local redis = example.run(("redis-server --port 0 --save '' " ..
+      "--unixsocket %s/socket --dir %s"):format(directory, directory))
+    repeat
+      local line = assert(redis:read "l", "redis-server has ended")
+    until line:find "ready to accept connections" or
+      line:find "Ready to accept connections" or
+      line:find "accept connections at"
+    local server = example.serve("keyvalue", 0)
+    local wanted = example.output(("redis-cli -s %s/socket <%s"):format(
+      directory, script))
+    local got = example.output(("redis-cli -p %d <%s"):format(server.port,
+      script))
+    redis:kill()
+    redis:wait()
+    assert.are.equal(wanted, got)
+    example.stop_silent(server)
+  end)
+
+  it("redis-benchmark takes it for one", function()
+    example.need "redis-benchmark"
+    local server = example.serve("keyvalue", 0)
+    local output = example.output(("redis-benchmark -p %d -n 200 -c 5 -P 16 " ..
+      "-q -t ping,set,get,incr,lpush,rpush,lpop,rpop,sadd,hset,lrange_100,mset")
+      :format(server.port))
+    local _, count = output:gsub("requests per second", "")
+    assert.are.equal(14, count, output)
+    assert.is_nil(output:find "rror", output)
+    assert.is_nil(output:find "WARNING", output)
+    example.stop_silent(server)
+  end)
+end)
