@@ -112,46 +112,62 @@ local function connect(port)
   return csock.create_connection({"127.0.0.1", port}, patience)
 end
 
+-- What the server says to a first word; "" too when it has given up on it just
+-- before, and the word finds a closed connection.
+local function say_first(client, word)
+  local ok, answer = pcall(function()
+    client:sendall(word)
+    return client:recv(100)
+  end)
+  if ok then return answer end
+  assert.is_true(csock.isinstance(answer, csock.ConnectionError), answer)
+  return ""
+end
+
+-- A connection that has said its first word and got its answer; those that
+-- were too slow for the server's patience are counted.
+local function greet(port, score)
+  while true do
+    local client = connect(port)
+    local answer = say_first(client, "first")
+    if answer == "FIRST" then return client end
+    assert.are.equal("", answer)
+    client:close()
+    score.dropped = score.dropped + 1
+  end
+end
+
 local bad = {}
 
-function bad.thrown(client)
-  client:sendall "throw"
+function bad.thrown(port)
+  local client <close> = connect(port)
+  assert.are.equal("", say_first(client, "throw"))
+end
+
+function bad.silent(port)
+  local client <close> = connect(port)
   assert.are.equal("", client:recv(100))
 end
 
-function bad.silent(client)
-  assert.are.equal("", client:recv(100))
-end
-
-function bad.reset(client)
-  client:sendall "reset"
-  assert.are.equal("RESET", client:recv(100))
+function bad.reset(port, score)
+  local client <close> = greet(port, score)
   client:setsockopt(csock.SOL_SOCKET, csock.SO_LINGER, ("ii"):pack(1, 0))
 end
 
--- One that is served: or dropped, when it was too slow to speak.
 local function be_good(port, score)
-  local client <close> = connect(port)
+  local client <close> = greet(port, score)
   for i = 1, 3 do
     client:sendall("word " .. i)
-    local answer = client:recv(100)
-    if answer == "" and i == 1 then
-      score.dropped = score.dropped + 1
-      return
-    end
-    assert.are.equal("WORD " .. i, answer)
+    assert.are.equal("WORD " .. i, client:recv(100))
   end
   score.served = score.served + 1
 end
 
-local function spawn_bad(port)
+local function spawn_bad(port, score)
   local tasks = {}
   for _ = 1, CROWD do
     for _, f in pairs(bad) do
-      tasks[#tasks + 1] = loop.spawn(function()
-        local client <close> = connect(port)
-        f(client)
-      end)
+      tasks[#tasks + 1] = loop.spawn(f, port, score)
     end
   end
   return tasks
@@ -197,7 +213,7 @@ local function survives(kind, silence, is_alone)
   local score = {served = 0, dropped = 0}
   loop.run(function()
     local going = true
-    local tasks = spawn_bad(port)
+    local tasks = spawn_bad(port, score)
     local good = {}
     for i = 1, 5 do
       good[i] = loop.spawn(function()
@@ -218,8 +234,10 @@ local function survives(kind, silence, is_alone)
   assert.are.equal("0\t0", server:read "l")
   local thrown, silent, reset, other = server:read("n", "n", "n", "n")
   if not kind:find "Forking" then -- its children's errors are theirs
-    local expected = {CROWD, CROWD + score.dropped, CROWD}
-    assert.are.same(expected, {thrown, silent, reset})
+    -- one that was to throw may have been too slow as well
+    assert.are.same({2 * CROWD + score.dropped, CROWD},
+      {thrown + silent, reset})
+    assert.is_true(thrown <= CROWD)
   end
   assert.are.equal(0, other)
   assert.is_true(server:wait())
