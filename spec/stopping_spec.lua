@@ -153,7 +153,10 @@ for name, handler in pairs {buffered = Lines, unbuffered = Unbuffered} do
     end)
   end)
 
-  local kinds = {threading = Threading, synchronous = Sync, forking = Forking}
+  local kinds = {threading = Threading}
+  if name == "buffered" then
+    kinds.synchronous, kinds.forking = Sync, Forking
+  end
   for kind, Server in pairs(kinds) do
     describe(("the end of a %s server, %s"):format(kind, name), function()
       it("is the end of connections between two requests", function()
