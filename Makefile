@@ -23,6 +23,7 @@ need/demo     := cc headers lua
 need/bench    := cc headers lua
 need/soak     := cc headers lua
 need/instructions := cc headers lua valgrind
+need/memory   := cc headers lua
 need/docs     := lua
 need/types    := lua
 need/test     := cc headers lua busted
@@ -80,8 +81,8 @@ export LUA_PATH  := $(CURDIR)/lua/?.lua;$(CURDIR)/lua/?/init.lua;$(or \
   $(LUA_PATH_5_4),$(LUA_PATH),;)
 export LUA_CPATH := $(CURDIR)/$(out)/?.so;$(or $(LUA_CPATH_5_4),$(LUA_CPATH),;)
 
-.PHONY: soak all demo test score lint asan valgrind bench instructions docs
-.PHONY: install clean deps module objects specs rock types
+.PHONY: all demo test score lint asan valgrind bench instructions memory docs
+.PHONY: install clean soak deps module objects specs rock types
 .PHONY: lint-lua lint-gcc lint-clang lint-format lint-limits
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules --no-print-directory
@@ -130,6 +131,10 @@ bench: all
 # Counted, not timed: the same on every day and under any load.
 instructions: all .build/bench/bare.so
 	@LUA_CPATH='.build/bench/?.so;$(LUA_CPATH)' $(lua) bench/instructions.lua
+
+# What idle connections cost; MEMORY=10000 if so many descriptors are allowed.
+memory: all
+	@$(lua) bench/memory.lua $(MEMORY)
 
 .build/bench/bare.so: bench/bare.c | deps
 	@mkdir -p $(@D)

@@ -51,9 +51,10 @@ static int result(lua_State *L, cs_Socket *s, int n, const char *op, int addr) {
 */
 
 /* Push a new socket, closed, with the metatable on top of the stack, which it
-** replaces. */
-static cs_Socket *push_closed(lua_State *L, cs_Loop *loop, int safe) {
-  cs_Socket *s = lua_newuserdatauv(L, sizeof *s, 1);
+** replaces; with room for fields, if its class has any (1, or 0). */
+static cs_Socket *push_closed(lua_State *L, cs_Loop *loop, int safe,
+                              int fields) {
+  cs_Socket *s = lua_newuserdatauv(L, sizeof *s, fields);
   memset(s, 0, sizeof *s);
   cs_opensource(&s->h.source, -1);
   s->h.loop = loop;
@@ -67,7 +68,7 @@ static cs_Socket *push_closed(lua_State *L, cs_Loop *loop, int safe) {
 /* Push a new socket of the class itself, csock's or csock.safe's, closed. */
 cs_Socket *cs_pushsocket(lua_State *L, cs_Loop *loop, int safe) {
   lua_getiuservalue(L, lua_upvalueindex(1), safe ? CS_SAFEMETA : CS_SOCKETMETA);
-  return push_closed(L, loop, safe);
+  return push_closed(L, loop, safe, 0);
 }
 
 /* Give a closed socket its descriptor, whose O_NONBLOCK is 'nonblock'. */
@@ -82,7 +83,7 @@ static int socket_new(lua_State *L) {
   int safe = lua_toboolean(L, 2);
   luaL_checktype(L, 1, LUA_TTABLE);
   lua_settop(L, 1);
-  push_closed(L, cs_loop(L), safe);
+  push_closed(L, cs_loop(L), safe, 1);
   return 1;
 }
 

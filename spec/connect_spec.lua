@@ -441,10 +441,11 @@ describe("create_connection", function()
 
   it("that stalls is no hindrance to what else the loop serves", function()
     local hole <close> = silent "127.0.0.1"
+    local address = {"127.0.0.1", hole[1]}
     loop.run(function()
-      local stalled = loop.spawn(csock.create_connection, hole)
+      local stalled = loop.spawn(csock.create_connection, address)
       local before <close> = csock.socket()
-      local second = loop.spawn(before.connect, before, hole)
+      local second = loop.spawn(before.connect, before, address)
       helper.until_waiting(stalled, second)
       local tasks = {}
       for i = 1, 200 do
