@@ -88,7 +88,8 @@ local function upper_datagram(self)
   self.request[2]:sendto(self.request[1]:upper(), self.client_address)
 end
 
--- serve PATH: the server under test; its Unix sibling also tells how it is.
+-- subject PATH: the server under test.  Its Unix sibling also tells how it is,
+-- and ends it when the one who has asked is gone.
 function serve.subject(path)
   local subject = Subject({host, 0}, Handler)
   local datagrams = socketserver.ThreadingUDPServer({host, 0},
@@ -97,9 +98,11 @@ function serve.subject(path)
     datagrams,
     socketserver.ThreadingUnixStreamServer(path, {handle = function(self)
       local input <close> = self.request:makefile()
+      local asked = false
       for line in input:lines() do
         local answer = line:upper()
         if line == "report" then
+          asked = true
           collectgarbage()
           collectgarbage()
           answer = ("active=%d tasks=%d lua=%d accepted=%d"):format(
@@ -111,6 +114,7 @@ function serve.subject(path)
         end
         self.request:sendall(answer .. "\n")
       end
+      if asked then subject:shutdown() end
     end}),
   }
   loop.run(function()
@@ -126,8 +130,9 @@ function serve.subject(path)
   for _, sibling in ipairs(siblings) do sibling:server_close() end
 end
 
--- serve prefork: one whose workers are replaced again and again.
-function serve.prefork()
+-- prefork PATH: one whose workers are replaced again and again, as long as the
+-- other server lives.
+function serve.prefork(path)
   local server = socketserver.PreforkTCPServer({host, 0}, {
     handle = function(self)
       self.request:sendall(self.request:recv(100):upper())
@@ -136,7 +141,15 @@ function serve.prefork()
   server.workers = 2
   print(("%d %d"):format(core.process.getpid(), server.server_address[2]))
   io.stdout:flush()
-  server:serve_forever()
+  loop.run(function()
+    loop.spawn(function()
+      local other <close> = csock.socket(csock.AF_UNIX)
+      other:connect(path)
+      other:recv(1)
+      server:shutdown()
+    end)
+    server:serve_forever()
+  end)
 end
 
 --
@@ -542,11 +555,9 @@ local function main(seconds, idle, busy)
   end
   local server, prefork
   server, self.pid, self.port, self.udp_port = start("subject", path)
-  prefork, self.prefork_pid, self.prefork_port = start "prefork"
+  prefork, self.prefork_pid, self.prefork_port = start("prefork", path)
   local ok, err = pcall(loop.run, self.run, self, seconds)
   if ok then
-    self.control_input:close()
-    self.control:close()
     stop(prefork, self.prefork_pid, "preforked")
     stop(server, self.pid, "threading")
     print "soak: all is where it began"
