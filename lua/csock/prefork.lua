@@ -336,7 +336,7 @@ local function watch_hangup(self, watch)
     watch:wait()
     local ok, done = xpcall(self.restart_workers, traced, self)
     if not ok and type(done) ~= "string" then error(done, 0) end
-    if not (ok and done) then
+    if not (ok and done or self._stopping) then
       io.stderr:write("csock: the workers were not restarted\n",
         ok and "" or done .. "\n")
     end

@@ -157,6 +157,7 @@ local function begin_serving(self)
   if serving.watch then
     serving.task = loop.spawn(watch_signals, self, serving.watch)
   end
+  self._report = false -- in a worker it would be the parent's
   if self.notify and not self.worker then
     self._report = systemd._report(self) or false
   end
