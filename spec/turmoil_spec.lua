@@ -248,7 +248,7 @@ describe("a hundred handlers that throw, clients that reset, and silent ones",
     before_each(function() helper.deadline(100) end)
 
     it("are borne by a threading server", function()
-      survives("ThreadingTCPServer", 0.5)
+      survives("ThreadingTCPServer", 0.2)
     end)
 
     it("are borne by a synchronous server", function()
@@ -256,6 +256,6 @@ describe("a hundred handlers that throw, clients that reset, and silent ones",
     end)
 
     it("are borne by a forking server", function()
-      survives("ForkingTCPServer", 0.5)
+      survives("ForkingTCPServer", 0.2)
     end)
   end)
