@@ -410,6 +410,9 @@ function PreforkMixIn:serve_forever(poll_interval)
   loop.run(supervise, self, poll_interval)
 end
 
+-- The supervisor and its workers do this in drain().
+function PreforkMixIn:_let_go() end
+
 -- Workers have their worker_start.
 function PreforkMixIn:_announce()
   if not self.worker then self:server_ready() end

@@ -275,6 +275,22 @@ local function take(self)
   self:_failed(request, client_address, failed.err, failed.traceback)
 end
 
+-- After a signal: answer who is queued, as far as there is room and time, and
+-- refuse who comes later.  Datagrams' requests need the socket to the end.
+function BaseServer:_let_go()
+  local sock, room = self.socket, self.max_connections or math.huge
+  local deadline = loop.now() + (self.drain_timeout or math.huge)
+  if not isinstance(sock, socket) or sock.closed or
+    sock.type ~= constants.SOCK_STREAM then
+    return
+  end
+  while core.socket.readable(sock, 0) and self:_active() < room and
+    loop.now() < deadline do
+    take(self)
+  end
+  sock:close()
+end
+
 local function serve(self, poll_interval)
   local _serving <close> = begin_serving(self)
   self:_announce()
@@ -290,6 +306,7 @@ local function serve(self, poll_interval)
     if actions ~= no_actions then actions(self) end
   end
   if self._report then self._report:stopping() end
+  if self._signalled then self:_let_go() end
   if self._gate then self._gate:settle() end
   self:drain(self.drain_timeout)
   if self._signalled then self:server_close() end
