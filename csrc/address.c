@@ -20,6 +20,8 @@
 
 #define ADDRESS "csock.address"
 
+static const char mark = 'a'; /* its address is item 1 of their metatable */
+
 /* The forms of AF_CAN differ by protocol, which its bytes do not tell: there
 ** the object keeps it, as a user value. */
 #if defined(AF_CAN)
@@ -30,6 +32,17 @@
 
 static const struct sockaddr *toaddress(lua_State *L, int arg) {
   return luaL_checkudata(L, arg, ADDRESS);
+}
+
+/* The address object at 'arg', or NULL.  The mark in its metatable spares the
+** look-up of a name. */
+static const struct sockaddr *testaddress(lua_State *L, int arg) {
+  const struct sockaddr *sa = lua_touserdata(L, arg);
+  if (sa == NULL || !lua_getmetatable(L, arg)) return NULL;
+  lua_rawgeti(L, -1, 1);
+  if (lua_touserdata(L, -1) != &mark) sa = NULL;
+  lua_pop(L, 2);
+  return sa;
 }
 
 /*
@@ -136,6 +149,15 @@ static int parse_items(lua_State *L, int arg, int family, int proto,
   return err == 0 ? 1 : err;
 }
 
+/* Copy the address at 'arg', if it is an object of this family. */
+int cs_copyaddress(lua_State *L, int arg, int family, cs_Address *a) {
+  const struct sockaddr *given = testaddress(L, arg);
+  if (given == NULL || given->sa_family != family) return 0;
+  a->len = (socklen_t)lua_rawlen(L, arg);
+  memcpy(&a->u, given, a->len);
+  return 1;
+}
+
 /* The address at 'arg' for a socket of this family and protocol.  Returns 1
 ** when '*a' is whole; 0, with its host's name pushed, when that has to be
 ** resolved first; -errno when it names what this machine has not got, or (with
@@ -143,17 +165,12 @@ static int parse_items(lua_State *L, int arg, int family, int proto,
 ** argument errors. */
 int cs_checkaddress(lua_State *L, int arg, int family, int proto,
                     cs_Address *a) {
-  const struct sockaddr *given = luaL_testudata(L, arg, ADDRESS);
 #if defined(AF_RDS)
   if (family == AF_RDS) family = AF_INET; /* rds(7) */
 #endif
+  if (cs_copyaddress(L, arg, family, a)) return 1;
+  if (testaddress(L, arg) != NULL) cs_badaddress(L, arg, "of another family");
   memset(a, 0, sizeof *a);
-  if (given != NULL) {
-    if (given->sa_family != family) cs_badaddress(L, arg, "of another family");
-    a->len = (socklen_t)lua_rawlen(L, arg);
-    memcpy(&a->u, given, a->len);
-    return 1;
-  }
   switch (family) {
   case AF_UNIX:
     return check_path(L, arg, a);
@@ -237,22 +254,39 @@ static void push_padded(lua_State *L, const cs_Address *a, size_t len,
   luaL_setmetatable(L, ADDRESS);
 }
 
+/* Push the metatable of address objects, for who makes many of them. */
+void cs_pushaddressmeta(lua_State *L) {
+  luaL_getmetatable(L, ADDRESS);
+}
+
+/* Is it a whole one of the internet?  They are the most common by far. */
+static int is_whole(const cs_Address *a) {
+  return (a->u.any.sa_family == AF_INET && a->len == sizeof a->u.in) ||
+         (a->u.any.sa_family == AF_INET6 && a->len == sizeof a->u.in6);
+}
+
 /* Push an address as the system gave it to a socket of this protocol; nil for
-** none at all.  Whole ones of the internet are the most common by far. */
-void cs_pushaddress(lua_State *L, const cs_Address *a, int proto) {
+** none at all.  'meta' is where the metatable is, or 0. */
+void cs_pushaddresswith(lua_State *L, const cs_Address *a, int proto,
+                        int meta) {
   size_t len = a->len;
-  if (len == sizeof a->u.in && a->u.any.sa_family == AF_INET) {
-    memcpy(lua_newuserdatauv(L, sizeof a->u.in, 0), &a->u, sizeof a->u.in);
-    luaL_setmetatable(L, ADDRESS);
-  } else if (len == sizeof a->u.in6 && a->u.any.sa_family == AF_INET6) {
-    memcpy(lua_newuserdatauv(L, sizeof a->u.in6, 0), &a->u, sizeof a->u.in6);
-    luaL_setmetatable(L, ADDRESS);
+  if (is_whole(a)) {
+    memcpy(lua_newuserdatauv(L, len, 0), &a->u, len);
+    if (meta == 0)
+      cs_pushaddressmeta(L);
+    else
+      lua_pushvalue(L, meta);
+    lua_setmetatable(L, -2);
   } else if (len < sizeof(sa_family_t))
     lua_pushnil(L);
   else if (a->u.any.sa_family == AF_UNIX)
     push_path(L, a);
   else
     push_padded(L, a, len < sizeof a->u ? len : sizeof a->u, proto);
+}
+
+void cs_pushaddress(lua_State *L, const cs_Address *a, int proto) {
+  cs_pushaddresswith(L, a, proto, 0);
 }
 
 /* The row of the address object at index 'i'. */
@@ -305,8 +339,7 @@ static int address_len(lua_State *L) {
 }
 
 static int address_eq(lua_State *L) {
-  const struct sockaddr *a = luaL_testudata(L, 1, ADDRESS);
-  const struct sockaddr *b = luaL_testudata(L, 2, ADDRESS);
+  const struct sockaddr *a = testaddress(L, 1), *b = testaddress(L, 2);
   const cs_Family *row = a != NULL ? row_at(L, 1, a) : NULL;
   int equal = row != NULL && b != NULL && row == row_at(L, 2, b);
   for (int i = 1; equal && i <= count(row); i++) {
@@ -434,6 +467,8 @@ static const luaL_Reg address_funcs[] = {
 void cs_open_address(lua_State *L) {
   luaL_newmetatable(L, ADDRESS);
   luaL_setfuncs(L, address_meta, 0);
+  lua_pushlightuserdata(L, (void *)&mark);
+  lua_rawseti(L, -2, 1);
   lua_pop(L, 1);
   luaL_newlib(L, address_funcs);
   lua_setfield(L, -2, "address");

@@ -9,6 +9,7 @@
 #include <limits.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <netinet/udp.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -20,6 +21,8 @@
   { name, SOL_SOCKET, number, 0, 0, codec, 0 }
 #define TCP(name, number, codec)                                               \
   { name, IPPROTO_TCP, number, 0, 0, codec, 0 }
+#define UDP(name, number, codec)                                               \
+  { name, IPPROTO_UDP, number, 0, 0, codec, 0 }
 #define IPS(name, number, number6, codec)                                      \
   { name, IPPROTO_IP, number, IPPROTO_IPV6, number6, codec, 0 }
 
@@ -62,6 +65,10 @@ const cs_Option cs_options[] = {
     TCP("quickack", TCP_QUICKACK, CS_BOOL),
     TCP("syncnt", TCP_SYNCNT, CS_INT),
     TCP("user_timeout", TCP_USER_TIMEOUT, CS_INT),
+#if defined(UDP_GRO) && defined(UDP_SEGMENT)
+    UDP("gro", UDP_GRO, CS_BOOL),
+    UDP("segment", UDP_SEGMENT, CS_INT),
+#endif
     {"freebind", IPPROTO_IP, IP_FREEBIND, 0, 0, CS_BOOL, 0},
     {"transparent", IPPROTO_IP, IP_TRANSPARENT, 0, 0, CS_BOOL, 0},
 #endif

@@ -456,20 +456,26 @@ static int sock_sendall(lua_State *L) {
   return cs_driveon(L, &s->h, &op_sendall, patience, n);
 }
 
-static int try_sendto(lua_State *L, cs_Handle *h, int dontwait) {
-  size_t len;
-  const char *data = get_data(L, &len);
-  int flags = (int)lua_tointeger(L, 3) | MSG_NOSIGNAL | dontwait;
-  cs_Address a;
-  ssize_t n;
-  cs_checkaddress(L, 4, ((cs_Socket *)h)->family, 0, &a);
-  n = sendto(h->source.fd, data, len, flags, &a.u.any, a.len);
-  if (n < 0 && errno == EAGAIN && a.u.any.sa_family == AF_UNIX)
+static int transmit_to(lua_State *L, cs_Socket *s, const char *data, size_t len,
+                       int flags, const cs_Address *a) {
+  ssize_t n = sendto(s->h.source.fd, data, len, flags | MSG_NOSIGNAL, &a->u.any,
+                     a->len);
+  if (n < 0 && errno == EAGAIN && a->u.any.sa_family == AF_UNIX)
     return -CS_ELATER; /* the receiver's queue is full, not this socket's */
   if (n < 0) return -errno;
-  cs_notesent((cs_Socket *)h, n);
+  cs_notesent(s, n);
   lua_pushinteger(L, (lua_Integer)n);
   return 1;
+}
+
+static int try_sendto(lua_State *L, cs_Handle *h, int dontwait) {
+  cs_Socket *s = (cs_Socket *)h;
+  size_t len;
+  const char *data = get_data(L, &len);
+  int flags = (int)lua_tointeger(L, 3) | dontwait;
+  cs_Address a;
+  cs_checkaddress(L, 4, s->family, 0, &a);
+  return transmit_to(L, s, data, len, flags, &a);
 }
 
 static const cs_Op op_sendto = {"sendto", CS_WRITE, 4, try_sendto, NULL, 0};
@@ -477,21 +483,31 @@ static const cs_Op op_sendto = {"sendto", CS_WRITE, 4, try_sendto, NULL, 0};
 /* sock:sendto(data, [flags,] address) -> how many bytes went.  (sendto(2)) */
 static int sock_sendto(lua_State *L) {
   cs_Socket *s = cs_tosocket(L);
-  int last = lua_gettop(L) < 4 ? 3 : 4, named;
+  int last = lua_gettop(L) < 4 ? 3 : 4, flags, named = 0, dontwait;
+  int n = CS_UNTRIED;
+  int64_t patience;
   size_t len;
+  const char *data;
+  cs_Address a;
   luaL_argcheck(L, lua_gettop(L) <= 4, 5, "3 arguments at most");
-  cs_checkdata(L, 2, &len);
-  if (last == 4) cs_checkint(L, 3);
+  data = cs_checkdata(L, 2, &len);
+  flags = last == 4 ? cs_checkint(L, 3) : 0;
+  patience = cs_patience(s, flags);
   lua_settop(L, last);
-  named = cs_resolve(L, last, &s->h, s->family, s->proto, "sendto");
+  if (cs_copyaddress(L, last, s->family, &a)) { /* as those that have come */
+    if (cs_mayattempt(L, &s->h, CS_WRITE, patience, &dontwait)) {
+      n = transmit_to(L, s, data, len, flags | dontwait, &a);
+      if (n >= 0) return n;
+    }
+  } else
+    named = cs_resolve(L, last, &s->h, s->family, s->proto, "sendto");
   if (named < 0) return -named;
   if (last == 3) {
     lua_pushinteger(L, 0);
     lua_insert(L, 3);
   }
-  if (!named) return drive(L, s, &op_sendto);
-  return cs_drivenamed(L, &s->h, &op_sendto,
-                       cs_patience(s, lua_tointeger(L, 3)));
+  if (named) return cs_drivenamed(L, &s->h, &op_sendto, patience);
+  return cs_driveon(L, &s->h, &op_sendto, patience, n);
 }
 
 /*

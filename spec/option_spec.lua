@@ -80,6 +80,8 @@ local rows = {
   {"quickack", tcp, "IPPROTO_TCP", "TCP_QUICKACK", {false, true}},
   {"syncnt", tcp, "IPPROTO_TCP", "TCP_SYNCNT", {1, 5}},
   {"user_timeout", tcp, "IPPROTO_TCP", "TCP_USER_TIMEOUT", {30000, 0}},
+  {"gro", udp, "IPPROTO_UDP", "UDP_GRO", switches, rare = true},
+  {"segment", udp, "IPPROTO_UDP", "UDP_SEGMENT", {1200, 0}, rare = true},
   {"freebind", udp, "IPPROTO_IP", "IP_FREEBIND", switches},
   {"transparent", udp, "IPPROTO_IP", "IP_TRANSPARENT", switches,
     rare = true},

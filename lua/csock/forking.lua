@@ -31,6 +31,7 @@ children to what process.fork has returned; nil before the first.]],
   timeout = 300,
   max_children = 40,
   block_on_close = true,
+  batch_size = 1, -- a child is to find no datagrams of others
   service_actions = BaseServer.service_actions, -- children tell their end
 })
 forking.ForkingMixIn = ForkingMixIn

@@ -76,6 +76,14 @@ function ThreadingMixIn:process_request(request, client_address)
   end
 end
 
+-- A task that does all by itself is one of the server's.
+function ThreadingMixIn:_adopt(task, request)
+  local requests = self._requests or gather(self)
+  requests:adopt(task, request)
+end
+
+ThreadingMixIn._make_room = make_room
+
 -- How many requests are being processed, and an iterator over them.
 function ThreadingMixIn:_active()
   return self._requests and #self._requests or 0

@@ -165,8 +165,9 @@ local function work(self, id, channel, poll_interval)
   for _, listener in ipairs(self._listeners) do
     if listener ~= mine then listener:close() end
   end
-  if not self._listeners[2] and mine.type == constants.SOCK_STREAM then
-    core.socket.share(mine)
+  if not self._listeners[2] then
+    self.batch_size = 1 -- the next datagram may be a sibling's
+    if mine.type == constants.SOCK_STREAM then core.socket.share(mine) end
   end
   for worker in pairs(self._workers) do worker.channel:close() end
   self._listeners, self._workers, self._crew = nil, nil, nil

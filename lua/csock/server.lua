@@ -8,6 +8,7 @@
 local callable = require "csock.callable"
 local class = require "csock.class"
 local core = require "csock.core"
+local datagrams = require "csock.datagrams"
 local errors = require "csock.errors"
 local limits = require "csock.limits"
 local loop = require "csock.loop"
@@ -291,6 +292,14 @@ function BaseServer:_let_go()
   sock:close()
 end
 
+-- A turn of serve_forever: wait for a request, and take it; false when
+-- shutdown() was called meanwhile.
+local function turn(self, timeout)
+  local ready = self:_wait(timeout)
+  if self._shutdown_request then return false end
+  if ready then take(self) end
+end
+
 local function serve(self, poll_interval)
   local _serving <close> = begin_serving(self)
   self:_announce()
@@ -299,9 +308,7 @@ local function serve(self, poll_interval)
   end
   if self._report and self:_is_ready() then self._report:ready() end
   while not self._shutdown_request do
-    local ready = self:_wait(poll_interval)
-    if self._shutdown_request then break end
-    if ready then take(self) end
+    if self:_turn(poll_interval) == false then break end
     local actions = self.service_actions
     if actions ~= no_actions then actions(self) end
   end
@@ -350,6 +357,7 @@ end
 
 -- For mix-ins.
 BaseServer._guard, BaseServer._wait, BaseServer._take = guard, wait, take
+BaseServer._turn = turn
 BaseServer._describe = describe
 
 -- This is where the errors of a request end.
@@ -573,23 +581,45 @@ local UDPServer = class("UDPServer", TCPServer, {
   __doc = [[
 UDPServer(server_address, RequestHandlerClass [, bind_and_activate = true]): a
 request is {data, socket}, to be answered with socket:sendto.
-Class attribute: max_packet_size (8192; the rest of a datagram is lost).]],
+Class attributes: max_packet_size (8192; the rest of a datagram is lost),
+batch_size (32: while it serves for ever, so many are taken at once).]],
   __module = "csock.socketserver",
   socket_type = constants.SOCK_DGRAM,
   allow_reuse_address = false,
   max_packet_size = 8192,
+  batch_size = 32,
+  _batch = false, -- datagrams that were taken
 })
 servers.UDPServer = UDPServer
 
+--- get_request() -> {data, socket}, client_address.
 function UDPServer:get_request()
+  local batch = self._batch
+  if batch and batch.left() > 0 then return batch.take(self.socket) end
   local data, client_address = self.socket:recvfrom(self.max_packet_size)
   if data == nil then return nil, client_address end
   return {data, self.socket}, client_address
 end
 
+function UDPServer:_wait(timeout)
+  local batch = self._batch
+  return batch and batch.left() > 0 or wait(self, timeout)
+end
+
 function UDPServer:server_activate() end -- a datagram socket does not listen
 
 function UDPServer:close_request() end -- nor has a request one of its own
+
+local usual = {_turn = turn, _process = process}
+for _, name in ipairs {"_wait", "get_request", "verify_request",
+  "process_request", "finish_request", "shutdown_request", "close_request"} do
+  usual[name] = UDPServer[name]
+end
+
+-- While it serves for ever, datagrams come in batches.
+function UDPServer:_turn(timeout)
+  return datagrams.turn(self, timeout, usual)
+end
 
 -- A server on AF_UNIX, of which kind its base says.
 local function unix_server(name, base)

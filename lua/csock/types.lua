@@ -120,6 +120,7 @@ function buffer:view(i, j) end
 ---@field error integer SO_ERROR: the pending errno, cleared; read-only.
 ---@field fastopen integer TCP_FASTOPEN: how many may queue.
 ---@field freebind boolean IP_FREEBIND: bind to an address that is not there.
+---@field gro boolean UDP_GRO: datagrams of one sender arrive together.
 ---@field incoming_cpu integer SO_INCOMING_CPU: a processor's number.
 ---@field ipv6only boolean IPV6_V6ONLY: no IPv4 by mapped addresses.
 ---@field keepalive boolean SO_KEEPALIVE: probe an idle peer.
@@ -141,6 +142,7 @@ function buffer:view(i, j) end
 ---@field rcvlowat integer SO_RCVLOWAT: bytes that make it readable.
 ---@field reuseaddr boolean SO_REUSEADDR: bind to an address left a moment ago.
 ---@field reuseport boolean SO_REUSEPORT: several sockets on one address.
+---@field segment integer UDP_SEGMENT: bytes of each datagram that a long one becomes; 0: none.
 ---@field sndbuf integer SO_SNDBUF: bytes to hold for sending.
 ---@field syncnt integer TCP_SYNCNT: how many attempts to connect.
 ---@field tos integer IP_TOS or IPV6_TCLASS.
@@ -1429,6 +1431,7 @@ function TCPServer:server_bind() end
 ---@class csock.socketserver.UDPServer : csock.socketserver.TCPServer
 ---@overload fun(server_address: csock.Address, RequestHandlerClass: csock.socketserver.Handler, bind_and_activate?: boolean): csock.socketserver.UDPServer
 ---@field max_packet_size integer Bytes of the longest datagram: 8192.
+---@field batch_size integer How many are taken at once while it serves for ever: 32; 1 to 1024.
 
 --- Connections over AF_UNIX.
 ---@class csock.socketserver.UnixStreamServer : csock.socketserver.TCPServer
@@ -1443,6 +1446,7 @@ function TCPServer:server_bind() end
 --- Each request in a process of its own; comes before a server among the bases.
 ---@class csock.socketserver.ForkingMixIn : csock.class.object
 ---@field timeout number Seconds for handle_request: 300.
+---@field batch_size integer Datagrams that are taken at once: 1.
 ---@field max_children integer With so many running none is accepted: 40.
 ---@field block_on_close boolean False: drain does not wait for children.
 ---@field active_children? table The running children, by their numbers.

@@ -1,0 +1,282 @@
+/* batch: datagrams taken from a socket several at a time (recvmmsg(2)), and
+** handed out one by one as the requests of a server.
+** Not here: when a server does so, and what it does with them, which is Lua's
+** (lua/csock/datagrams.lua); datagrams in general (transfer).
+** Invariant: those from `next` up to `count` have come and were not handed out
+** yet; nothing is received while there are any. */
+
+#define _GNU_SOURCE
+#include <errno.h>
+#include <lauxlib.h>
+#include <netinet/in.h>
+#include <netinet/udp.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include "address.h"
+#include "batch.h"
+#include "drive.h"
+#include "error.h"
+#include "socket.h"
+
+#if defined(__linux__)
+#define HAS_MMSG 1
+#else
+#define HAS_MMSG 0
+#endif
+
+#if !defined(UDP_GRO)
+#define UDP_GRO (-1)
+#endif
+
+/* What came with one receive: a datagram, or, with UDP_GRO, several of one
+** sender, all of them but the last one of the same length. */
+typedef struct Slot {
+  struct iovec iov;
+  cs_Address from;
+  size_t len;   /* of all that came, as far as it fitted */
+  size_t each;  /* of the datagrams; 0: there is but one */
+  size_t given; /* bytes that were handed out */
+  _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))];
+} Slot;
+
+typedef struct Batch {
+  int room;        /* datagrams that fit */
+  size_t size;     /* bytes that may come with one receive */
+  size_t most;     /* bytes of a datagram that are handed out */
+  int next, count; /* those that are here */
+  char *memory;    /* room * size bytes, behind the slots */
+#if HAS_MMSG
+  struct mmsghdr *heads; /* as many, behind that */
+#endif
+  Slot slots[];
+} Batch;
+
+/* upvalues of its functions: the loop, the batch, the metatable of addresses */
+enum { BATCH = 2, META = 3 };
+
+static Batch *get_batch(lua_State *L) {
+  return lua_touserdata(L, lua_upvalueindex(BATCH));
+}
+
+/*
+** Receiving
+*/
+
+#if HAS_MMSG
+
+/* How long the datagrams are that came as one; 0 when it is one. */
+static size_t find_each(struct msghdr *m) {
+  struct cmsghdr *c;
+  int each;
+  for (c = CMSG_FIRSTHDR(m); c != NULL; c = CMSG_NXTHDR(m, c))
+    if (c->cmsg_level == IPPROTO_UDP && c->cmsg_type == UDP_GRO &&
+        c->cmsg_len >= CMSG_LEN(sizeof each)) {
+      memcpy(&each, CMSG_DATA(c), sizeof each);
+      return each > 0 ? (size_t)each : 0;
+    }
+  return 0;
+}
+
+/* At most 'n' of those that are there: how many, or -errno. */
+static int receive(Batch *b, int fd, int n, int flags) {
+  for (int i = 0; i < n; i++) {
+    struct msghdr *m = &b->heads[i].msg_hdr;
+    m->msg_namelen = sizeof b->slots[i].from.u;
+    m->msg_control = b->slots[i].control;
+    m->msg_controllen = sizeof b->slots[i].control;
+  }
+  n = recvmmsg(fd, b->heads, (unsigned)n, flags | MSG_WAITFORONE, NULL);
+  if (n < 0) return -errno;
+  for (int i = 0; i < n; i++) {
+    b->slots[i].len = b->heads[i].msg_len;
+    b->slots[i].from.len = b->heads[i].msg_hdr.msg_namelen;
+    b->slots[i].each = find_each(&b->heads[i].msg_hdr);
+  }
+  return n;
+}
+
+static void prepare(Batch *b) {
+  for (int i = 0; i < b->room; i++) {
+    struct msghdr *m = &b->heads[i].msg_hdr;
+    memset(m, 0, sizeof *m);
+    m->msg_name = &b->slots[i].from.u;
+    m->msg_iov = &b->slots[i].iov;
+    m->msg_iovlen = 1;
+  }
+}
+
+#else
+
+static int receive(Batch *b, int fd, int n, int flags) {
+  int count = 0;
+  while (count < n) {
+    Slot *s = &b->slots[count];
+    ssize_t len;
+    s->from.len = sizeof s->from.u;
+    len = recvfrom(fd, s->iov.iov_base, s->iov.iov_len, flags, &s->from.u.any,
+                   &s->from.len);
+    if (len < 0) return count > 0 ? count : -errno;
+    s->len = (size_t)len;
+    s->each = 0;
+    count++;
+    flags |= MSG_DONTWAIT;
+  }
+  return count;
+}
+
+static void prepare(Batch *b) {
+  (void)b;
+}
+
+#endif
+
+/* How many may be taken is at index 3. */
+static int try_fill(lua_State *L, cs_Handle *h, int dontwait) {
+  cs_Socket *s = (cs_Socket *)h;
+  Batch *b = get_batch(L);
+  int most = (int)lua_tointeger(L, 3), n;
+  n = receive(b, h->source.fd, most, dontwait);
+  if (n < 0) return n;
+  for (int i = 0; i < n; i++) {
+    cs_notereceived(s, (ssize_t)b->slots[i].len, 0);
+    b->slots[i].given = 0;
+  }
+  b->next = 0;
+  b->count = n;
+  h->loop->budget -= n - 1; /* each is an operation */
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
+/* Time is up, or somebody woke the task: false. */
+static int not_filled(lua_State *L, cs_Handle *h, int err) {
+  if (err != CS_ETIMEOUT && err != EAGAIN)
+    return cs_fail(L, h->safe, err, "recvfrom", 0);
+  lua_pushboolean(L, 0);
+  return 1;
+}
+
+static const cs_Op op_fill = {"recvfrom", CS_READ, 0, try_fill, not_filled, 0};
+
+/* fill(sock, timeout, most) -> true when there are datagrams to be handed out,
+** up to `most` of them; false after `timeout` seconds (nil: never), or when the
+** task was woken (core.loop.wake).  (recvmmsg(2)) */
+static int batch_fill(lua_State *L) {
+  cs_Socket *s = cs_tosocket(L);
+  Batch *b = get_batch(L);
+  int64_t timeout = cs_checktimeout(L, 2);
+  int most = cs_checkint(L, 3);
+  luaL_argcheck(L, most >= 1 && most <= b->room, 3, "out of range");
+  lua_settop(L, 3);
+  if (b->next < b->count) {
+    lua_pushboolean(L, 1);
+    return 1;
+  }
+  return cs_drivewithin(L, &s->h, &op_fill, timeout);
+}
+
+/*
+** Handing out
+*/
+
+/* take(sock) -> {data, sock}, address: the next datagram, which came to this
+** socket; nothing when there is none, or the socket is closed. */
+static int batch_take(lua_State *L) {
+  cs_Socket *s = cs_tosocket(L);
+  Batch *b = get_batch(L);
+  Slot *slot = &b->slots[b->next];
+  size_t len;
+  if (s->h.source.fd < 0) b->next = b->count; /* nobody can be answered */
+  if (b->next == b->count) return 0;
+  len = slot->len - slot->given;
+  if (slot->each > 0 && slot->each < len) len = slot->each;
+  lua_createtable(L, 2, 0);
+  lua_pushlstring(L, (char *)slot->iov.iov_base + slot->given,
+                  len < b->most ? len : b->most);
+  lua_rawseti(L, -2, 1);
+  lua_pushvalue(L, 1);
+  lua_rawseti(L, -2, 2);
+  cs_pushaddresswith(L, &slot->from, s->proto, lua_upvalueindex(META));
+  slot->given += len;
+  if (slot->given == slot->len) b->next++;
+  return 2;
+}
+
+/* left() -> how many there are. */
+static int batch_left(lua_State *L) {
+  Batch *b = get_batch(L);
+  lua_pushinteger(L, b->count - b->next);
+  return 1;
+}
+
+/* drop() -> how many there were that nobody will take. */
+static int batch_drop(lua_State *L) {
+  Batch *b = get_batch(L);
+  lua_pushinteger(L, b->count - b->next);
+  b->next = b->count;
+  return 1;
+}
+
+/*
+** Making
+*/
+
+static Batch *push_batch(lua_State *L, int room, size_t size, size_t most) {
+  size_t n = (size_t)room, slots = n * sizeof(Slot), heads = 0;
+  Batch *b;
+#if HAS_MMSG
+  heads = n * sizeof *b->heads;
+#endif
+  b = lua_newuserdatauv(L, sizeof *b + slots + heads + n * size, 0);
+  memset(b, 0, sizeof *b + slots);
+  b->room = room;
+  b->size = size;
+  b->most = most;
+  b->memory = (char *)b->slots + slots + heads;
+#if HAS_MMSG
+  b->heads = (struct mmsghdr *)(void *)((char *)b->slots + slots);
+#endif
+  for (int i = 0; i < room; i++) {
+    b->slots[i].iov.iov_base = b->memory + (size_t)i * size;
+    b->slots[i].iov.iov_len = size;
+  }
+  prepare(b);
+  return b;
+}
+
+/* batch(room, size, most) -> fill, take, left, drop: functions for datagrams of
+** one socket, up to `room` (1 to 1024) receives at a time, each of the first
+** `size` bytes (1 to 65536); of a datagram the first `most` are kept. */
+static int socket_batch(lua_State *L) {
+  int room = cs_checkint(L, 1), size = cs_checkint(L, 2);
+  int most = cs_checkint(L, 3);
+  luaL_argcheck(L, room >= 1 && room <= 1024, 1, "out of range");
+  luaL_argcheck(L, size >= 1 && size <= 65536, 2, "out of range");
+  luaL_argcheck(L, most >= 1 && most <= size, 3, "out of range");
+  lua_settop(L, 3);
+  push_batch(L, room, (size_t)size, (size_t)most);
+  cs_pushaddressmeta(L);
+  for (int i = 0; i < 4; i++) {
+    static const lua_CFunction made[] = {batch_fill, batch_take, batch_left,
+                                         batch_drop};
+    lua_pushvalue(L, lua_upvalueindex(1));
+    lua_pushvalue(L, 4);
+    lua_pushvalue(L, 5);
+    lua_pushcclosure(L, made[i], 3);
+  }
+  return 4;
+}
+
+static const luaL_Reg batch_funcs[] = {
+    {"batch", socket_batch},
+    {NULL, NULL},
+};
+
+/* Adds its function to core.socket. */
+void cs_open_batch(lua_State *L) {
+  lua_getfield(L, -1, "socket");
+  cs_setfuncs(L, batch_funcs);
+  lua_pop(L, 1);
+}

@@ -1,0 +1,535 @@
+-- udp_server: datagrams that servers take in batches: their order, hooks,
+-- errors, limits, and what becomes of a batch when its server stops.
+-- Not here: one datagram and its handler (server_spec, handler_spec).
+
+local helper = require "spec.helper"
+local csock = require "csock"
+local loop = require "csock.loop"
+local socketserver = require "csock.socketserver"
+
+local class = csock.class
+local UDPServer = socketserver.UDPServer
+local ThreadingUDPServer = socketserver.ThreadingUDPServer
+local BaseRequestHandler = socketserver.BaseRequestHandler
+
+local anywhere = {"127.0.0.1", 0}
+
+-- A handler class that does this for each datagram.
+local function handler(handle)
+  return class("Handler", BaseRequestHandler, {handle = handle})
+end
+
+local function echo(self)
+  self.request[2]:sendto(self.request[1], self.client_address)
+end
+
+local function client_of(server)
+  local sock = csock.socket(server.address_family, csock.SOCK_DGRAM)
+  sock.timeout = 5
+  if server.address_family == csock.AF_UNIX then
+    sock:bind(helper.tmpdir() .. "/client")
+  end
+  sock:connect(server.server_address)
+  return sock
+end
+
+-- f(client, task) beside a server that finds these datagrams waiting.
+local function burst(server, datagrams, f)
+  return loop.run(function()
+    local _server <close> = server
+    local client <close> = client_of(server)
+    for _, data in ipairs(datagrams) do client:send(data) end
+    local task = loop.spawn(server.serve_forever, server)
+    local result = f(client, task)
+    server:shutdown()
+    task:join()
+    return result
+  end)
+end
+
+local function numbers(n)
+  local list = {}
+  for i = 1, n do list[i] = tostring(i) end
+  return list
+end
+
+local function receive(client, n)
+  local list = {}
+  for i = 1, n do list[i] = client:recv(65536) end
+  return list
+end
+
+-- What would be left in the system's queue: the next datagram, or nil.
+local function queued(sock)
+  local ok, data = pcall(sock.recv, sock, 65536, csock.MSG_DONTWAIT)
+  return ok and data or nil
+end
+
+local has_ipv6 = pcall(function()
+  local sock <close> = csock.socket(csock.AF_INET6, csock.SOCK_DGRAM)
+  sock:bind {"::1", 0}
+end)
+
+local kinds = {
+  ["AF_INET"] = function(Server, Handler) return Server(anywhere, Handler) end,
+  ["AF_UNIX"] = function(Server, Handler)
+    local Unix = Server == UDPServer and socketserver.UnixDatagramServer or
+      socketserver.ThreadingUnixDatagramServer
+    return Unix(helper.tmpdir() .. "/server", Handler)
+  end,
+}
+if has_ipv6 then
+  kinds["AF_INET6"] = function(Server, Handler)
+    local Server6 = class("Server6", Server,
+      {address_family = csock.AF_INET6})
+    return Server6({"::1", 0}, Handler)
+  end
+end
+
+for name, Server in pairs {UDPServer = UDPServer,
+  ThreadingUDPServer = ThreadingUDPServer} do
+
+  describe("a batch of " .. name, function()
+    for kind, make in pairs(kinds) do
+      it("is answered in its order, " .. kind, function()
+        local count = kind == "AF_UNIX" and 9 or 70 -- what a queue may hold
+        local server = make(Server, handler(echo))
+        server.batch_size = 4
+        local sent = numbers(count)
+        assert.are.same(sent, burst(server, sent, function(client)
+          return receive(client, count)
+        end))
+      end)
+    end
+
+    it("is taken at once, batch_size of them at most", function()
+      local left = {}
+      local server = Server(anywhere, handler(function(self)
+        left[#left + 1] = queued(self.request[2]) or "none"
+        echo(self)
+      end))
+      server.batch_size = 3
+      local got = burst(server, numbers(5), function(client)
+        return receive(client, 3)
+      end)
+      assert.are.same({"1", "2", "3"}, got)
+      assert.are.same({"4", "5", "none"}, left)
+    end)
+
+    it("cuts each to max_packet_size, and has empty ones", function()
+      local server = Server(anywhere, handler(echo))
+      server.max_packet_size = 5
+      assert.are.same({"12345", "", "abcde", "x"},
+        burst(server, {"1234567", "", "abcdefgh", "x"}, function(client)
+          return receive(client, 4)
+        end))
+    end)
+
+    it("has datagrams of the greatest size", function()
+      local server = Server(anywhere, handler(function(self)
+        self.request[1] = tostring(#self.request[1])
+        echo(self)
+      end))
+      server.max_packet_size = 65536
+      assert.are.same({"65507", "65507"},
+        burst(server, {("a"):rep(65507), ("b"):rep(65507)}, function(client)
+          return receive(client, 2)
+        end))
+    end)
+
+    it("goes through a get_request of the user's one by one", function()
+      local calls = 0
+      local server = Server(anywhere, handler(echo))
+      function server:get_request()
+        calls = calls + 1
+        local request, client_address = UDPServer.get_request(self)
+        return {request[1] .. "!", request[2]}, client_address
+      end
+      assert.are.same({"1!", "2!", "3!"},
+        burst(server, numbers(3), function(client)
+          return receive(client, 3)
+        end))
+      assert.are.equal(3, calls)
+    end)
+
+    it("leaves a socket's own recvfrom its say", function()
+      local Loud = class("Loud", csock.socket)
+      function Loud:recvfrom(...)
+        local data, address = csock.socket.recvfrom(self, ...)
+        return data .. "!", address
+      end
+      local server = Server(anywhere, handler(echo), false)
+      server.socket:close()
+      server.socket = Loud(csock.AF_INET, csock.SOCK_DGRAM)
+      server:server_bind()
+      assert.are.same({"1!", "2!"}, burst(server, numbers(2), function(client)
+        return receive(client, 2)
+      end))
+    end)
+
+    for _, hook in ipairs {"verify_request", "process_request",
+      "finish_request", "shutdown_request", "close_request"} do
+      it("calls an overridden " .. hook .. " for each", function()
+        local seen = {}
+        local server = Server(anywhere, handler(echo))
+        local inherited = server[hook]
+        server[hook] = function(self, request, client_address)
+          seen[#seen + 1] = request[1]
+          return inherited(self, request, client_address)
+        end
+        assert.are.same(numbers(3), burst(server, numbers(3), function(client)
+          return receive(client, 3)
+        end))
+        assert.are.same(numbers(3), seen)
+      end)
+    end
+
+    it("is refused one by one by verify_request", function()
+      local server = Server(anywhere, handler(echo))
+      function server:verify_request(request) return request[1] ~= "2" end
+      assert.are.same({"1", "3"}, burst(server, numbers(3), function(client)
+        return receive(client, 2)
+      end))
+    end)
+
+    it("calls setup, handle and finish for each", function()
+      local log = {}
+      local Handler = handler(function(self)
+        log[#log + 1] = "handle " .. self.request[1]
+        echo(self)
+      end)
+      function Handler:setup() log[#log + 1] = "setup" end
+      function Handler:finish() log[#log + 1] = "finish" end
+      burst(Server(anywhere, Handler), numbers(2), function(client)
+        return receive(client, 2)
+      end)
+      assert.are.equal("setup handle 1 finish setup handle 2 finish",
+        table.concat(log, " "))
+    end)
+
+    it("makes handlers of functions and of plain tables", function()
+      local list = {function(request, client_address)
+        request[2]:sendto(request[1], client_address)
+      end, {handle = echo}}
+      for _, Handler in ipairs(list) do
+        assert.are.same(numbers(3),
+          burst(Server(anywhere, Handler), numbers(3), function(client)
+            return receive(client, 3)
+          end))
+      end
+    end)
+
+    it("gives each error to handle_error with its request", function()
+      local failed = {}
+      local server = Server(anywhere, handler(function(self)
+        if self.request[1] ~= "3" then error(self.request[1], 0) end
+        echo(self)
+      end))
+      function server:handle_error(request, client_address, err, traceback)
+        assert(traceback:find "stack traceback")
+        failed[#failed + 1] = request[1] .. "=" .. err
+        request[2]:sendto("failed", client_address)
+      end
+      assert.are.same({"failed", "failed", "3", "failed"},
+        burst(server, numbers(4), function(client)
+          return receive(client, 4)
+        end))
+      assert.are.same({"1=1", "2=2", "4=4"}, failed)
+      local stats = server.stats
+      assert.are.same({4, 0, 1, 3}, {stats.accepted, stats.active,
+        stats.finished, stats.failed})
+    end)
+
+    it("is answered to its end after shutdown", function()
+      local server = Server(anywhere, handler(function(self)
+        self.server:shutdown()
+        echo(self)
+      end))
+      local got = burst(server, numbers(5), function(client, task)
+        task:join()
+        return receive(client, 5)
+      end)
+      assert.are.same(numbers(5), got)
+    end)
+
+    it("ends, with nobody to answer, when its server is closed", function()
+      local count, failed = 0, 0
+      local server = Server(anywhere, handler(function(self)
+        count = count + 1
+        self.server:server_close()
+      end))
+      function server:handle_error() failed = failed + 1 end
+      burst(server, numbers(5), function(_, task) task:join() end)
+      assert.are.same({1, 0}, {count, failed})
+    end)
+
+    it("is not taken by handle_request, but for one", function()
+      local server <close> = Server(anywhere, handler(echo))
+      local client <close> = client_of(server)
+      client:send "1"
+      client:send "2"
+      server:handle_request()
+      assert.are.equal("1", client:recv(10))
+      assert.are.equal("2", server.socket:recv(10))
+    end)
+
+    it("passes an error of the socket to accept_error", function()
+      local errors, server = {}, Server(anywhere, handler(echo))
+      function server:accept_error(err) errors[#errors + 1] = err.code end
+      local gone <close> = csock.socket(csock.AF_INET, csock.SOCK_DGRAM)
+      gone:bind(anywhere)
+      local address = gone:getsockname()
+      gone:close()
+      loop.run(function()
+        local _server <close> = server
+        server.socket:connect(address)
+        local task = loop.spawn(server.serve_forever, server)
+        loop.sleep(0)
+        server.socket:send "x" -- nobody is there: ICMP says so
+        while #errors == 0 do loop.sleep(0.001) end
+        server:shutdown()
+        task:join()
+      end)
+      assert.are.same({"ECONNREFUSED"}, errors)
+    end)
+
+    it("comes from a socket of csock.safe, too", function()
+      local server = Server(anywhere, handler(echo), false)
+      server.socket:close()
+      server.socket = csock.safe.socket(csock.AF_INET, csock.SOCK_DGRAM)
+      server:server_bind()
+      assert.are.same(numbers(3), burst(server, numbers(3), function(client)
+        return receive(client, 3)
+      end))
+    end)
+
+    it("is refused with a batch_size that is none", function()
+      for _, size in ipairs {0, 1025, "4", 1.5} do
+        local server <close> = Server(anywhere, handler(echo))
+        server.batch_size = size
+        assert.has_error(function() server:serve_forever() end,
+          ("bad attribute 'batch_size' (1 to 1024 expected, got %s)"):format(
+            size))
+      end
+    end)
+
+    it("calls service_actions while datagrams come", function()
+      local server, actions = Server(anywhere, handler(echo)), 0
+      server.batch_size = 2
+      function server:service_actions() actions = actions + 1 end
+      burst(server, numbers(6), function(client) receive(client, 6) end)
+      assert.is_true(actions >= 3)
+    end)
+  end)
+end
+
+describe("a batch of UDPServer", function()
+  it("is a single datagram with a batch_size of 1", function()
+    local server = UDPServer(anywhere, handler(function(self)
+      self.request[1] = self.request[1] .. (queued(self.request[2]) or "")
+      echo(self)
+    end))
+    server.batch_size = 1
+    assert.are.same({"12", "34"}, burst(server, numbers(4), function(client)
+      return receive(client, 2)
+    end))
+  end)
+
+  it("is kept when handle_error ends serve_forever", function()
+    local server <close> = UDPServer(anywhere, handler(function(self)
+      if self.request[1] == "2" then error "no" end
+      echo(self)
+    end))
+    function server:handle_error() error("enough", 0) end
+    local client <close> = client_of(server)
+    for _, data in ipairs(numbers(4)) do client:send(data) end
+    assert.has_error(function() server:serve_forever() end, "enough")
+    assert.are.same({"1"}, receive(client, 1))
+    server:handle_request()
+    assert.are.same({"3"}, receive(client, 1))
+    loop.run(function()
+      local task = loop.spawn(server.serve_forever, server)
+      assert.are.same({"4"}, receive(client, 1))
+      server:shutdown()
+      task:join()
+    end)
+  end)
+
+  it("is dropped after shutdown when drain_timeout has passed", function()
+    local count = 0
+    local server = UDPServer(anywhere, handler(function(self)
+      count = count + 1
+      self.server:shutdown()
+    end))
+    server.drain_timeout = 0
+    burst(server, numbers(5), function(_, task) task:join() end)
+    assert.are.equal(1, count)
+  end)
+
+  it("waits when a handler of it does", function()
+    local server = UDPServer(anywhere, handler(function(self)
+      if self.request[1] == "1" then loop.sleep(0.01) end
+      echo(self)
+    end))
+    assert.are.same(numbers(3), burst(server, numbers(3), function(client)
+      return receive(client, 3)
+    end))
+  end)
+end)
+
+describe("a batch of ThreadingUDPServer", function()
+  it("goes on when handlers of it wait", function()
+    local event = loop.Event()
+    local server = ThreadingUDPServer(anywhere, handler(function(self)
+      if self.request[1] == "5" then event:set() else event:wait() end
+      echo(self)
+    end))
+    local got = burst(server, numbers(5), function(client)
+      return receive(client, 5)
+    end)
+    assert.are.equal("5", table.remove(got, 1))
+    table.sort(got)
+    assert.are.same(numbers(4), got)
+  end)
+
+  it("has no more requests at once than max_connections", function()
+    local now, peak = 0, 0
+    local server = ThreadingUDPServer(anywhere, handler(function(self)
+      now = now + 1
+      peak = math.max(peak, now)
+      loop.sleep(0.001)
+      now = now - 1
+      echo(self)
+    end))
+    server.max_connections = 2
+    local got = burst(server, numbers(9), function(client)
+      return receive(client, 9)
+    end)
+    table.sort(got)
+    assert.are.same(numbers(9), got)
+    assert.are.equal(2, peak)
+  end)
+
+  it("has request_timeout for each", function()
+    local failed = {}
+    local server = ThreadingUDPServer(anywhere, handler(function(self)
+      if self.request[1] ~= "2" then loop.sleep(100) end
+      echo(self)
+    end))
+    server.request_timeout = 0.01
+    function server:handle_error(request, client_address, err)
+      failed[#failed + 1] = csock.isinstance(err, csock.timeout)
+      request[2]:sendto("late", client_address)
+    end
+    assert.are.same({"2", "late", "late"},
+      burst(server, numbers(3), function(client)
+        return receive(client, 3)
+      end))
+    assert.are.same({true, true}, failed)
+  end)
+
+  it("is cancelled by cancel_requests where it waits", function()
+    local failed, waiting = {}, 0
+    local server = ThreadingUDPServer(anywhere, handler(function(self)
+      waiting = waiting + 1
+      loop.sleep(100)
+    end))
+    function server:handle_error(request) failed[#failed + 1] = request[1] end
+    burst(server, numbers(3), function(_, task)
+      while waiting < 3 do loop.sleep(0) end
+      assert.are.equal(3, server.stats.active)
+      server:shutdown()
+      server:cancel_requests()
+      task:join()
+    end)
+    assert.are.equal(0, server.stats.active)
+    assert.are.equal(3, server.stats.failed)
+    assert.are.same({}, failed)
+  end)
+
+  it("survives an error of handle_error itself", function()
+    local server = ThreadingUDPServer(anywhere, handler(function(self)
+      if self.request[1] == "2" then error "no" end
+      echo(self)
+    end))
+    local reported = 0
+    function server:handle_error()
+      reported = reported + 1
+      error(loop.CancelledError(), 0) -- of which nobody is told
+    end
+    assert.are.same({"1", "3"}, burst(server, numbers(3), function(client)
+      return receive(client, 2)
+    end))
+    assert.are.equal(1, reported)
+  end)
+end)
+
+describe("segments of UDP", function()
+  -- Two sockets, and whether the system has both options.
+  local function pair(server)
+    local sender = client_of(server)
+    local ok = csock.UDP_SEGMENT and pcall(function()
+      server.socket.gro = true
+      sender.segment = 100
+    end)
+    if ok then return sender end
+    sender:close()
+    helper.pending "no UDP_GRO and UDP_SEGMENT here"
+  end
+
+  local function lengths(list)
+    local result = {}
+    for i, data in ipairs(list) do result[i] = #data end
+    return result
+  end
+
+  it("go as one and arrive as many", function()
+    local server <close> = UDPServer(anywhere, handler(echo))
+    local client <close> = pair(server)
+    if not client then return end
+    server.socket.gro = false
+    client:send(("x"):rep(250))
+    assert.are.same({100, 100, 50}, lengths(receive(server.socket, 3)))
+    client.segment = 0
+    client:sendmsg({("y"):rep(90)},
+      {{csock.IPPROTO_UDP, csock.UDP_SEGMENT, ("I2"):pack(40)}})
+    assert.are.same({40, 40, 10}, lengths(receive(server.socket, 3)))
+  end)
+
+  it("arrive as one, with their length, where that is wanted", function()
+    local server <close> = UDPServer(anywhere, handler(echo))
+    local client <close> = pair(server)
+    if not client then return end
+    client:send(("x"):rep(250))
+    local data, ancdata = server.socket:recvmsg(65536, csock.CMSG_SPACE(4))
+    assert.are.equal(250, #data)
+    local level, kind, length = table.unpack(ancdata[1])
+    assert.are.same({csock.IPPROTO_UDP, csock.UDP_GRO, 100},
+      {level, kind, (("i"):unpack(length))})
+  end)
+
+  for _, Server in ipairs {UDPServer, ThreadingUDPServer} do
+    it("are requests one by one to " .. Server.__name, function()
+      local sizes = {}
+      local server = Server(anywhere, handler(function(self)
+        sizes[#sizes + 1] = #self.request[1]
+        echo(self)
+      end))
+      server.max_packet_size = 90
+      local sender = pair(server)
+      if not sender then return server:server_close() end
+      loop.run(function()
+        local _server <close> = server
+        local client <close> = sender
+        client:send(("x"):rep(250))
+        client:send ""
+        client:send(("y"):rep(100))
+        local task = loop.spawn(server.serve_forever, server)
+        receive(client, 5)
+        server:shutdown()
+        task:join()
+      end)
+      assert.are.same({90, 90, 50, 0, 90}, sizes)
+    end)
+  end
+end)
