@@ -21,6 +21,7 @@ need/all      := cc headers
 need/install  := cc headers
 need/demo     := cc headers lua
 need/bench    := cc headers lua
+need/soak     := cc headers lua
 need/instructions := cc headers lua valgrind
 need/memory   := cc headers lua
 need/docs     := lua
@@ -81,7 +82,7 @@ export LUA_PATH  := $(CURDIR)/lua/?.lua;$(CURDIR)/lua/?/init.lua;$(or \
 export LUA_CPATH := $(CURDIR)/$(out)/?.so;$(or $(LUA_CPATH_5_4),$(LUA_CPATH),;)
 
 .PHONY: all demo test score lint asan valgrind bench instructions memory docs
-.PHONY: install clean deps module objects specs rock types
+.PHONY: install clean soak deps module objects specs rock types
 .PHONY: lint-lua lint-gcc lint-clang lint-format lint-limits
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules --no-print-directory
@@ -154,6 +155,11 @@ asan: deps .build/constants.inc
 
 valgrind: deps .build/constants.inc
 	+@$(MAKE) VARIANT=valgrind specs
+
+# An hour in bad company, or SOAK seconds, with 11,000 connections at once, or
+# as many as the hard limit of descriptors allows.
+soak: all
+	@ulimit -n "$$(ulimit -Hn)"; exec $(lua) spec/soak.lua $(SOAK)
 
 specs: $(module)
 	@.ci/suite $(VARIANT) $(run/$(VARIANT)) $(lua)

@@ -7,8 +7,11 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "poller.h"
+
+#define PAUSE 10 /* milliseconds between looks, where it cannot sleep */
 
 typedef struct Set {
   struct pollfd *fds;
@@ -105,11 +108,37 @@ static int settle(Set *set, nfds_t place) {
   return 1;
 }
 
+/* poll(2) refuses more descriptors than the process may have open, which it has
+** when the limit was lowered: look at them by parts, and do not sleep long. */
+static int poll_parts(Set *set, int ms) {
+  struct rlimit limit;
+  nfds_t part;
+  int n, total = 0;
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return -errno;
+  part = (nfds_t)limit.rlim_cur;
+  if (part == 0 || part >= set->count) return -EINVAL;
+  for (nfds_t i = 0; i < set->count; i += part) {
+    nfds_t left = set->count - i;
+    n = poll(set->fds + i, left < part ? left : part, 0);
+    if (n < 0) return -errno;
+    total += n;
+  }
+  if (total > 0) return total;
+  n = poll(NULL, 0, ms >= 0 && ms < PAUSE ? ms : PAUSE);
+  return n < 0 ? -errno : 0;
+}
+
+static int poll_all(Set *set, int ms) {
+  int n = poll(set->fds, set->count, ms);
+  if (n >= 0) return n;
+  return errno == EINVAL ? poll_parts(set, ms) : -errno;
+}
+
 static int wait_poll(cs_Poller *p, cs_Ready *out, int max, int ms) {
   Set *set = p->state;
   int found = 0;
-  int n = poll(set->fds, set->count, ms);
-  if (n < 0) return -errno;
+  int n = poll_all(set, ms);
+  if (n < 0) return n;
   /* what is not reached this time stays in front of what comes later */
   for (nfds_t i = 0; i < set->count && found < n && found < max;) {
     if (set->fds[i].revents != 0) {

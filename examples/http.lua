@@ -105,6 +105,8 @@ function Handler:read_request()
   if headers["transfer-encoding"] or
     (headers["content-length"] or "0") ~= "0" then
     self.unread = true
+  elseif self.server.stopping then
+    return -- what is answered now is the last answer
   elseif minor == "0" then
     self.keep = says(headers, "keep-alive") ~= nil
     if self.keep then self.closing = "Connection: keep-alive\r\n\r\n" end
@@ -155,7 +157,7 @@ end
 function Handler:handle()
   local rfile, wfile = self.rfile, self.wfile
   repeat
-    local status = self:read_request()
+    local status = self:has_request() and self:read_request()
     if status == false then return end
     if status then
       self.method, self.unread, self.keep = nil, true, false

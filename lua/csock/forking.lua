@@ -41,7 +41,15 @@ forking.ForkingMixIn = ForkingMixIn
 -- In the child
 --
 
+-- The task that hears from the parent, by the end of its voice, that the server
+-- ends.
+local function attend(self)
+  local ok, word = pcall(self._voice.recv, self._voice, 1)
+  if ok and word == "" then BaseServer.shutdown(self) end
+end
+
 local function answer(self, request, client_address)
+  if self._voice then loop.spawn(attend, self) end
   local ok, failed = self:_guard(self.finish_request, request, client_address)
   if ok then
     self:shutdown_request(request)
@@ -59,7 +67,7 @@ local function work(self, request, client_address)
     process.ignore(process.SIGINT)
   end
   self.active_children, self._children, self._resting = nil, nil, nil
-  self._is_child = true
+  self._is_child, self._ours = true, nil
   if self._gate then self._gate:leave() end
   self._serving, self._accepting = false, false
   local listener = self.socket
@@ -82,7 +90,7 @@ local Voice = {__close = function(self)
   self.task:cancel()
   self.ours:close()
   self.theirs:close()
-  self.server._voice = nil
+  self.server._voice, self.server._ours = nil, nil
 end}
 
 local function serve(self, poll_interval)
@@ -91,7 +99,7 @@ local function serve(self, poll_interval)
     server = self, ours = ours, theirs = theirs,
     task = loop.spawn(listen, self, ours),
   }, Voice)
-  self._voice = theirs
+  self._voice, self._ours = theirs, ours
   class.super(ForkingMixIn, self):serve_forever(poll_interval)
 end
 
@@ -105,8 +113,9 @@ end
 
 --- shutdown(): stop serve_forever; in a child, that of the parent.
 function ForkingMixIn:shutdown()
-  local voice = self._is_child and self._voice
+  local voice, ours = self._is_child and self._voice, self._ours
   if voice then forgive(voice.send, voice, "s") end -- it may have stopped
+  if ours then ours:shutdown(constants.SHUT_WR) end -- children hear the end
   class.super(ForkingMixIn, self):shutdown()
 end
 

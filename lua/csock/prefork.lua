@@ -141,6 +141,7 @@ local function obey(self, channel)
       BaseServer.shutdown(self)
     else
       if self._retiring then loop.spawn(cancel_later, self) end
+      self._retiring = false
       BaseServer.shutdown(self)
     end
   until order == ""
@@ -410,6 +411,9 @@ function PreforkMixIn:serve_forever(poll_interval)
   if loop.current() then return supervise(self, poll_interval) end
   loop.run(supervise, self, poll_interval)
 end
+
+-- The supervisor and its workers do this in drain().
+function PreforkMixIn:_let_go() end
 
 -- Workers have their worker_start.
 function PreforkMixIn:_announce()

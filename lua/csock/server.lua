@@ -123,7 +123,8 @@ local function guard(self, step, request, client_address)
   return false, {err = failed, traceback = describe(failed)}
 end
 
-local PAUSE = 0.1 -- seconds that a listener rests without descriptors
+local PAUSE = 0.1  -- seconds that a listener rests without descriptors
+local MOMENT = 0.1 -- seconds for a word that is on its way when all ends
 
 --
 -- Signals
@@ -175,6 +176,7 @@ function Serving:__close()
   end
   limits.watch_slow(server, nil)
   server._serving, server._shutdown_request = false, false
+  server._idle_until = false
   server._accepting, server._signalled = false, false
 end
 
@@ -192,7 +194,7 @@ May be overridden: server_bind, server_activate, server_ready,
 get_request, verify_request,
 process_request, finish_request, shutdown_request, close_request,
 service_actions, handle_timeout, handle_error, accept_error.
-In an instance: server_address, RequestHandlerClass, socket, stats.
+In an instance: server_address, RequestHandlerClass, socket, stats, stopping.
 Class attributes: timeout (seconds handle_request waits, nil for ever),
 handle_signals (true), drain_timeout (5 seconds), request_timeout (seconds a
 handler may take, nil for ever), max_connections (requests at once, nil for any
@@ -215,12 +217,16 @@ run is reported, nil for never), notify (true: tell a service manager).]],
     self._signalled = false        -- by a signal?
     self._resting = false          -- the task that waits for a request's end
     self._request = false          -- what is being taken or processed
+    self._idle = {}                -- tasks that wait for a client's next word
+    self._idle_until = false       -- when they have waited long enough
     self._gate = false             -- where connections wait for their header
     self._report = false           -- what tells the service manager
     self._account = stats.new()
   end,
   stats = class.property(stats.snapshot, nil, nil,
     "What the server has done so far, as a table."),
+  stopping = class.property(function(self) return self._shutdown_request end,
+    nil, nil, "Has shutdown(), or a signal, ended serve_forever?"),
   __close = function(self) self:server_close() end,
 })
 servers.BaseServer = BaseServer
@@ -270,6 +276,22 @@ local function take(self)
   self:_failed(request, client_address, failed.err, failed.traceback)
 end
 
+-- After a signal: answer who is queued, as far as there is room and time, and
+-- refuse who comes later.  Datagrams' requests need the socket to the end.
+function BaseServer:_let_go()
+  local sock, room = self.socket, self.max_connections or math.huge
+  local deadline = loop.now() + (self.drain_timeout or math.huge)
+  if not isinstance(sock, socket) or sock.closed or
+    sock.type ~= constants.SOCK_STREAM then
+    return
+  end
+  while core.socket.readable(sock, 0) and self:_active() < room and
+    loop.now() < deadline do
+    take(self)
+  end
+  sock:close()
+end
+
 -- A turn of serve_forever: wait for a request, and take it; false when
 -- shutdown() was called meanwhile.
 local function turn(self, timeout)
@@ -291,6 +313,7 @@ local function serve(self, poll_interval)
     if actions ~= no_actions then actions(self) end
   end
   if self._report then self._report:stopping() end
+  if self._signalled then self:_let_go() end
   if self._gate then self._gate:settle() end
   self:drain(self.drain_timeout)
   if self._signalled then self:server_close() end
@@ -372,15 +395,23 @@ end
 -- Can it serve, as soon as serve_forever is called?
 function BaseServer:_is_ready() return true end
 
+-- The server ends: clients that are between two requests have MOMENT to begin
+-- another one.
+function BaseServer:_hurry()
+  self._idle_until = self._idle_until or loop.now() + MOMENT
+  for task in pairs(self._idle) do core.loop.wake(task) end
+end
+
 --- shutdown(): stop serve_forever, at once; legal everywhere, in a handler too.
 function BaseServer:shutdown()
   self._shutdown_request = true
+  if not self._retiring then self:_hurry() end
   self:_wake()
 end
 
 --- server_close(): close the listening socket; ends serve_forever.
 function BaseServer:server_close()
-  if self._serving then self:shutdown() end
+  if self._serving then self:shutdown() else self:_hurry() end
   if self.socket then self.socket:close() end
 end
 

@@ -1281,6 +1281,10 @@ local StreamRequestHandler = {}
 --- Makes the files.
 function StreamRequestHandler:setup() end
 
+--- Waits for another request on this connection: false when there is none, and when the server ends.
+---@return boolean
+function StreamRequestHandler:has_request() end
+
 --- Sends what is left, and closes the files.
 function StreamRequestHandler:finish() end
 
@@ -1316,6 +1320,7 @@ function DatagramRequestHandler:finish() end
 ---@field max_connections? integer Requests at once; above it clients wait.
 ---@field slow_callback? number Seconds without a wait that are reported.
 ---@field stats csock.socketserver.Stats What it has done so far.
+---@field stopping boolean Has shutdown, or a signal, ended serve_forever?
 local BaseServer = {}
 
 --- Hook: accepting has failed.

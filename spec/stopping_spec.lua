@@ -1,0 +1,300 @@
+-- stopping: how connections that carry one request after another end with
+-- their server: has_request, and the server's `stopping`.
+
+local helper = require "spec.helper"
+local csock = require "csock"
+local loop = require "csock.loop"
+local socketserver = require "csock.socketserver"
+
+local class = csock.class
+local StreamRequestHandler = socketserver.StreamRequestHandler
+
+local patience = helper.slow and 50 or 5
+local anywhere = {"127.0.0.1", 0}
+
+-- Answers line by line; "wait" after another line, with both.
+local Lines = class("Lines", StreamRequestHandler)
+
+function Lines:handle()
+  while self:has_request() do
+    local line = self.rfile:read "L"
+    if line == "wait\n" then
+      self.wfile:write "waiting\n"
+      line = self.rfile:read "L"
+    end
+    self.wfile:write(tostring(self.server.stopping), " ", line)
+  end
+  self.wfile:write "end\n"
+end
+
+local Unbuffered = class("Unbuffered", Lines, {rbufsize = 0})
+
+local function connect(server)
+  return csock.create_connection(server.server_address, patience)
+end
+
+local function ask(client, words)
+  client:sendall(words .. "\n")
+  return client:recv(100)
+end
+
+local function rest(client)
+  local input <close> = client:makefile()
+  return input:read()
+end
+
+-- One that would wait for its requests for ever, were it not told better.
+local function patient(Server, members)
+  members = members or {}
+  members.drain_timeout = 1000
+  return class("Patient", Server, members)
+end
+
+local Threading = patient(socketserver.ThreadingTCPServer)
+local Sync = patient(socketserver.TCPServer)
+local Forking = patient(socketserver.ForkingTCPServer)
+
+-- f(server, task) beside a server that serves, and that ends then.
+local function serving(server, f)
+  loop.run(function()
+    local _closing <close> = server
+    local task = loop.spawn(server.serve_forever, server)
+    loop.sleep(0)
+    f(server, task)
+    server:shutdown()
+    task:join()
+  end)
+end
+
+for name, handler in pairs {buffered = Lines, unbuffered = Unbuffered} do
+  describe("has_request of a handler whose file is " .. name, function()
+    it("waits for a request", function()
+      serving(Threading(anywhere, handler), function(server)
+        local client <close> = connect(server)
+        assert.are.equal("false a\n", ask(client, "a"))
+        loop.sleep(0)
+        assert.are.equal("false b\n", ask(client, "b"))
+      end)
+    end)
+
+    it("sees all that have come at once", function()
+      serving(Threading(anywhere, handler), function(server)
+        local client <close> = connect(server)
+        client:sendall "a\nb\nc\n"
+        client:shutdown(csock.SHUT_WR)
+        assert.are.equal("false a\nfalse b\nfalse c\nend\n", rest(client))
+      end)
+    end)
+
+    it("is false at the end", function()
+      serving(Threading(anywhere, handler), function(server)
+        local client <close> = connect(server)
+        client:shutdown(csock.SHUT_WR)
+        assert.are.equal("end\n", rest(client))
+      end)
+    end)
+
+    it("is false when the client has reset", function()
+      local ended, failed = false, 0
+      local Noting = class("Noting", handler, {handle = function(self)
+        self.wfile:write "begun"
+        while self:has_request() do self.rfile:read "L" end
+        ended = true
+      end})
+      local Server = patient(socketserver.ThreadingTCPServer,
+        {handle_error = function() failed = failed + 1 end})
+      serving(Server(anywhere, Noting), function(server)
+        local client = connect(server)
+        assert.are.equal("begun", client:recv(5))
+        client:setsockopt(csock.SOL_SOCKET, csock.SO_LINGER,
+          ("ii"):pack(1, 0))
+        client:close()
+        while server.stats.active > 0 do loop.sleep(0) end
+      end)
+      assert.is_true(ended)
+      assert.are.equal(0, failed)
+    end)
+
+    it("is false after the handler's timeout", function()
+      local Short = class("Short", handler, {timeout = 0.01})
+      serving(Threading(anywhere, Short), function(server)
+        local client <close> = connect(server)
+        assert.are.equal("end\n", rest(client))
+      end)
+    end)
+
+    it("lets a cancellation pass", function()
+      local heard
+      local Server = patient(socketserver.ThreadingTCPServer,
+        {handle_error = function(_, _, _, err) heard = err end})
+      serving(Server(anywhere, handler), function(server)
+        local client <close> = connect(server)
+        assert.are.equal("false a\n", ask(client, "a"))
+        loop.sleep(0)
+        server:cancel_requests()
+        assert.are.equal("", rest(client))
+      end)
+      assert.is_nil(heard)
+    end)
+
+    it("works without a server", function()
+      loop.run(function()
+        local ours, theirs = csock.socketpair()
+        local _theirs <close> = theirs
+        local one = handler(theirs)
+        one:setup()
+        ours:sendall "x"
+        assert.is_true(one:has_request())
+        assert.are.equal("x", one.rfile:read(1))
+        ours:close()
+        assert.is_false(one:has_request())
+        one:finish()
+      end)
+    end)
+  end)
+
+  local kinds = {threading = Threading}
+  if name == "buffered" then
+    kinds.synchronous, kinds.forking = Sync, Forking
+  end
+  for kind, Server in pairs(kinds) do
+    describe(("the end of a %s server, %s"):format(kind, name), function()
+      it("is the end of connections between two requests", function()
+        serving(Server(anywhere, handler), function(server, task)
+          local client <close> = connect(server)
+          assert.are.equal("false a\n", ask(client, "a"))
+          loop.sleep(0)
+          server:shutdown()
+          assert.are.equal("end\n", rest(client))
+          task:join()
+        end)
+      end)
+
+      it("lets a request that has begun finish, and is told to it", function()
+        serving(Server(anywhere, handler), function(server, task)
+          local client <close> = connect(server)
+          assert.are.equal("waiting\n", ask(client, "wait"))
+          server:shutdown()
+          loop.sleep(0.2) -- longer than an idle one has
+          client:sendall "a\n"
+          assert.are.equal("true a\nend\n", rest(client))
+          task:join()
+        end)
+      end)
+
+      it("answers a request that is on its way", function()
+        serving(Server(anywhere, handler), function(server, task)
+          local client <close> = connect(server)
+          assert.are.equal("false a\n", ask(client, "a"))
+          loop.sleep(0)
+          server:shutdown()
+          client:sendall "b\n"
+          -- a child may see the request first, and then the end
+          local word = kind == "forking" and "%a+" or "true"
+          assert.matches("^" .. word .. " b\nend\n$", rest(client))
+          task:join()
+        end)
+      end)
+
+      it("answers one that has come meanwhile", function()
+        serving(Server(anywhere, handler), function(server, task)
+          local client <close> = connect(server)
+          assert.are.equal("waiting\n", ask(client, "wait"))
+          server:shutdown()
+          loop.sleep(0.2)
+          client:sendall "a\nb\n"
+          assert.are.equal("true a\ntrue b\nend\n", rest(client))
+          task:join()
+        end)
+      end)
+    end)
+  end
+end
+
+describe("a server's `stopping`", function()
+  it("is true from shutdown to the end of serve_forever", function()
+    local server = Threading(anywhere, Lines)
+    assert.is_false(server.stopping)
+    serving(server, function()
+      assert.is_false(server.stopping)
+      local client <close> = connect(server)
+      assert.are.equal("waiting\n", ask(client, "wait"))
+      server:shutdown()
+      assert.is_true(server.stopping)
+      loop.sleep(0)
+      assert.are.equal("true x\n", ask(client, "x"))
+    end)
+    assert.is_false(server.stopping)
+  end)
+
+  it("cannot be set", function()
+    local server <close> = Threading(anywhere, Lines)
+    assert.is_false(pcall(function() server.stopping = true end))
+  end)
+
+  it("ends again with a serving that follows another", function()
+    local server = Threading(anywhere, Lines)
+    loop.run(function()
+      local _closing <close> = server
+      for _ = 1, 2 do
+        local task = loop.spawn(server.serve_forever, server)
+        local client <close> = connect(server)
+        assert.are.equal("false a\n", ask(client, "a"))
+        loop.sleep(0.2)
+        assert.are.equal("false b\n", ask(client, "b"))
+        server:shutdown()
+        assert.are.equal("end\n", rest(client))
+        task:join()
+      end
+    end)
+  end)
+end)
+
+describe("server_close of a server that does not serve", function()
+  it("ends connections between two requests", function()
+    loop.run(function()
+      local server = Threading(anywhere, Lines)
+      local client <close> = connect(server)
+      server:handle_request()
+      assert.are.equal("false a\n", ask(client, "a"))
+      server:server_close()
+      assert.are.equal("end\n", rest(client))
+    end)
+  end)
+end)
+
+describe("a preforked server", function()
+  local Server = patient(socketserver.PreforkTCPServer, {workers = 1})
+
+  it("ends connections between two requests", function()
+    serving(Server(anywhere, Lines), function(server, task)
+      local client <close> = connect(server)
+      assert.are.equal("false a\n", ask(client, "a"))
+      server:shutdown()
+      assert.are.equal("end\n", rest(client))
+      task:join()
+    end)
+  end)
+
+  it("keeps them over a reload, and tells their next request", function()
+    serving(Server(anywhere, Lines), function(server)
+      local client <close> = connect(server)
+      assert.are.equal("false a\n", ask(client, "a"))
+      server:restart_workers()
+      loop.sleep(0.2)
+      repeat local answer = ask(client, "b") until answer == "true b\n"
+      assert.are.equal("true c\n", ask(client, "c"))
+    end)
+  end)
+
+  it("ends those that a reload has kept", function()
+    serving(Server(anywhere, Lines), function(server, task)
+      local client <close> = connect(server)
+      assert.are.equal("false a\n", ask(client, "a"))
+      server:restart_workers()
+      server:shutdown()
+      assert.are.equal("end\n", rest(client))
+      task:join()
+    end)
+  end)
+end)
