@@ -4,6 +4,7 @@
 
 local class = require "csock.class"
 local core = require "csock.core"
+local errors = require "csock.errors"
 local forgive = require "csock.forgive"
 local file = require "csock.file".file
 local loop = require "csock.loop"
