@@ -37,8 +37,10 @@ need/rock     := cc headers lua luarocks
 want/test := curl haproxy nc python3 redis-cli socat wrk
 
 # All goals of one run together: they are looked for, and installed, once.
-needs := $(sort $(foreach goal,$(or $(MAKECMDGOALS),all),$(need/$(goal))))
-wants := $(sort $(foreach goal,$(MAKECMDGOALS),$(want/$(goal))))
+# (.ci/run asks with GOALS, for all that it will make.)
+GOALS ?= $(MAKECMDGOALS)
+needs := $(sort $(foreach goal,$(or $(GOALS),all),$(need/$(goal))))
+wants := $(sort $(foreach goal,$(GOALS),$(want/$(goal))))
 ask   := CC='$(CC)' LUA='$(LUA)' LUA_INCDIR='$(LUA_INCDIR)' .ci/deps
 
 # Looked up when first used, that is after `deps` had its chance to install;
