@@ -77,14 +77,14 @@ static void free_lookup(cs_Lookup *q) {
   free(q);
 }
 
-static void ask_addresses(cs_Lookup *q) {
+static void ask_addresses(cs_Lookup *q, const char *host) {
   struct addrinfo hints;
   memset(&hints, 0, sizeof hints);
   hints.ai_family = q->family;
   hints.ai_socktype = q->type;
   hints.ai_protocol = q->proto;
   hints.ai_flags = q->flags;
-  q->error = getaddrinfo(q->host, q->service, &hints, &q->list);
+  q->error = getaddrinfo(host, q->service, &hints, &q->list);
   q->system = errno;
   if (q->error != 0) q->list = NULL;
 }
@@ -153,9 +153,14 @@ static int ask_table(cs_Lookup *q, int (*find)(cs_Lookup *q, size_t size)) {
 }
 
 /* As Python: first the addresses, whose error is getaddrinfo's, then the
-** entry. */
+** entry.  Two names are addresses without being asked for, and have none. */
 static void ask_entry(cs_Lookup *q) {
-  ask_addresses(q);
+  const char *host = q->host;
+  if (*host == '\0')
+    host = "0.0.0.0";
+  else if (strcmp(host, "<broadcast>") == 0)
+    host = "255.255.255.255";
+  ask_addresses(q, host);
   if (q->error != 0) return;
   if (ask_table(q, find_entry) != 0) q->entry = NULL;
   if (q->entry == NULL && q->unknown == 0) q->unknown = NO_RECOVERY;
@@ -164,7 +169,7 @@ static void ask_entry(cs_Lookup *q) {
 static void answer(cs_Lookup *q) {
   switch (q->what) {
   case CS_ADDRESSES:
-    ask_addresses(q);
+    ask_addresses(q, q->host);
     break;
   case CS_NAME:
     ask_name(q);
@@ -205,7 +210,7 @@ int cs_answerhere(cs_Lookup *q) {
     ask_name(q);
   } else if (q->what == CS_ADDRESSES && is_numeric(q)) {
     q->flags |= AI_NUMERICHOST;
-    ask_addresses(q);
+    ask_addresses(q, q->host);
     q->flags = flags;
     if (q->error == EAI_NONAME && q->host != NULL &&
         (flags & AI_NUMERICHOST) == 0)

@@ -586,6 +586,13 @@ describe("a look-up", function()
     assert.are.same({HOST}, addresses)
   end)
 
+  it("finds no entry for the two names that are addresses", function()
+    for _, name in ipairs {"", "<broadcast>"} do
+      raises(csock.herror, csock.gethostbyname_ex, name)
+      raises(csock.herror, csock.gethostbyaddr, name)
+    end
+  end)
+
   it("gives names of addresses, also of address objects", function()
     local sock <close> = csock.socket()
     sock:bind {HOST, 0}
