@@ -34,7 +34,7 @@ need/lint     := cc headers lua luacheck gcc clang clang-format
 need/rock     := cc headers lua luarocks
 
 # What some specs can do without, and are pending then.
-want/test := curl haproxy nc python3 redis-cli socat wrk
+want/test := curl haproxy nc python3 redis-cli services socat wrk
 
 # All goals of one run together: they are looked for, and installed, once.
 # (.ci/run asks with GOALS, for all that it will make.)

@@ -53,9 +53,14 @@ describe("the constants of Python's socket module", function()
     assert.is_true(count > 200)
   end)
 
-  it("are all there", function()
+  -- Some Pythons were built with the headers of Bluetooth, which csock has not.
+  it("are all there, but for Bluetooth's", function()
     assert.are.equal("", names(from_python(socket_constants),
-      function(name) return csock[name] == nil end))
+      function(name)
+        return csock[name] == nil and not name:find "BLUETOOTH" and
+          not name:find "^BTPROTO_" and not name:find "^B[DT]ADDR_" and
+          not name:find "HCI"
+      end))
   end)
 
   it("have the same values", function()
