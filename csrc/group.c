@@ -140,7 +140,7 @@ static int group_spawn(lua_State *L) {
 /* group:adopt(task, subject): a task that does all by itself. */
 static int group_adopt(lua_State *L) {
   cs_Group *g = togroup(L);
-  cs_Task *t = luaL_checkudata(L, 2, "csock.task");
+  cs_Task *t = cs_totask(L, 2);
   lua_settop(L, 3);
   lua_setiuservalue(L, 2, CS_SUBJECT);
   if (t->state < CS_DONE && t->group == NULL) join(g, t);

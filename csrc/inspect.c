@@ -12,12 +12,6 @@
 #include "inspect.h"
 #include "loop.h"
 
-#define TASK "csock.task"
-
-static cs_Task *totask(lua_State *L, int arg) {
-  return luaL_checkudata(L, arg, TASK);
-}
-
 static const char *status_of(const cs_Task *t) {
   static const char *const names[] = {"ready", "running", "waiting", "done",
                                       "failed"};
@@ -27,12 +21,12 @@ static const char *status_of(const cs_Task *t) {
 /* task:status() -> "ready", "running", "waiting", "done", "failed" or
 ** "cancelled". */
 static int task_status(lua_State *L) {
-  lua_pushstring(L, status_of(totask(L, 1)));
+  lua_pushstring(L, status_of(cs_totask(L, 1)));
   return 1;
 }
 
 static int task_tostring(lua_State *L) {
-  cs_Task *t = totask(L, 1);
+  cs_Task *t = cs_totask(L, 1);
   lua_pushfstring(L, "<csock.task %s: %p>", status_of(t), (void *)t);
   return 1;
 }
@@ -41,7 +35,7 @@ static int task_tostring(lua_State *L) {
 static int task_index(lua_State *L) {
   lua_pushvalue(L, 2);
   if (lua_rawget(L, lua_upvalueindex(2)) != LUA_TNIL) return 1;
-  totask(L, 1);
+  cs_totask(L, 1);
   if (lua_type(L, 2) != LUA_TSTRING || strcmp(lua_tostring(L, 2), "name") != 0)
     return 1;
   cs_pushname(L, 1);
@@ -50,7 +44,7 @@ static int task_index(lua_State *L) {
 
 /* task.name = string; nil brings the first one back. */
 static int task_newindex(lua_State *L) {
-  totask(L, 1);
+  cs_totask(L, 1);
   if (lua_type(L, 2) != LUA_TSTRING || strcmp(lua_tostring(L, 2), "name") != 0)
     return cs_misuse(L, "a task has no field '%s'", luaL_tolstring(L, 2, NULL));
   if (lua_type(L, 3) != LUA_TSTRING && !lua_isnil(L, 3))
@@ -71,7 +65,7 @@ static int task_newindex(lua_State *L) {
 ** failed one, where the error came from.  nil when it has returned or was
 ** cancelled. */
 static int task_traceback(lua_State *L) {
-  cs_Task *t = totask(L, 1);
+  cs_Task *t = cs_totask(L, 1);
   int depth = 0;
   lua_settop(L, 1);
   if (t->state >= CS_DONE) {
@@ -199,7 +193,7 @@ static const luaL_Reg inspect_funcs[] = {
 
 /* Adds to the class of tasks, which is there, and to core.loop. */
 void cs_open_inspect(lua_State *L) {
-  luaL_getmetatable(L, TASK);
+  luaL_getmetatable(L, CS_TASK);
   cs_setfuncs(L, inspect_meta);
   cs_pushloop(L);
   lua_getfield(L, -2, "__index");

@@ -364,8 +364,8 @@ void cs_gather(lua_State *L, cs_Loop *loop, int64_t deadline) {
   expire(loop);
 }
 
-static cs_Task *totask(lua_State *L, int arg) {
-  return luaL_checkudata(L, arg, "csock.task");
+cs_Task *cs_totask(lua_State *L, int arg) {
+  return luaL_checkudata(L, arg, CS_TASK);
 }
 
 /* Open the poller. */
@@ -390,7 +390,7 @@ static int loop_enter(lua_State *L) {
 /* loop.finish(task): turns until the task has ended. */
 static int loop_finish(lua_State *L) {
   cs_Loop *loop = cs_loop(L);
-  cs_Task *t = totask(L, 1);
+  cs_Task *t = cs_totask(L, 1);
   if (!loop->entered || loop->hosted || loop->current != NULL)
     return luaL_error(L, "not the place to run the loop");
   if (loop->scope < t->scope) t->scope = loop->scope;

@@ -19,6 +19,8 @@
 #include "sys.h"
 #include "timer.h"
 
+#define CS_TASK "csock.task" /* the name of its metatable */
+
 #define CS_SCRATCH 131072 /* bytes one receive call can bring at once */
 
 typedef struct cs_Link {
@@ -156,6 +158,7 @@ static inline void cs_initlist(cs_Link *list) {
   list->prev = list->next = list;
 }
 
+cs_Task *cs_totask(lua_State *L, int arg);
 void cs_opensource(cs_Source *s, int fd);
 void cs_wakesource(cs_Loop *loop, cs_Source *s);
 void cs_closesource(cs_Loop *loop, cs_Source *s);

@@ -12,12 +12,7 @@
 #include "loop.h"
 #include "task.h"
 
-#define TASK  "csock.task"
 #define SCOPE "csock.scope"
-
-static cs_Task *totask(lua_State *L, int arg) {
-  return luaL_checkudata(L, arg, TASK);
-}
 
 static void check_callable(lua_State *L, int arg) {
   if (lua_isfunction(L, arg)) return;
@@ -146,7 +141,7 @@ static int results(lua_State *L, cs_Task *t) {
 
 static int joink(lua_State *L, int status, lua_KContext ctx) {
   cs_Loop *loop = cs_loop(L);
-  cs_Task *t = totask(L, 1), *me = cs_resumed(L, loop);
+  cs_Task *t = cs_totask(L, 1), *me = cs_resumed(L, loop);
   (void)status;
   if (t->state >= CS_DONE) return results(L, t);
   cs_checkcancel(L, loop, "join");
@@ -160,7 +155,7 @@ static int joink(lua_State *L, int status, lua_KContext ctx) {
 ** ended can be joined only from another task. */
 static int task_join(lua_State *L) {
   cs_Loop *loop = cs_loop(L);
-  cs_Task *t = totask(L, 1);
+  cs_Task *t = cs_totask(L, 1);
   int64_t timeout = cs_checktimeout(L, 2);
   lua_settop(L, 2);
   if (t->state >= CS_DONE) return results(L, t);
@@ -181,7 +176,7 @@ void cs_canceltask(cs_Loop *loop, cs_Task *t) {
 ** the wait it is in, or its next one, raises loop.CancelledError in it, once.
 */
 static int task_cancel(lua_State *L) {
-  cs_Task *t = totask(L, 1);
+  cs_Task *t = cs_totask(L, 1);
   lua_pushboolean(L, t->state < CS_DONE);
   if (t->state >= CS_DONE) return 1;
   cs_canceltask(cs_loop(L), t);
@@ -191,14 +186,14 @@ static int task_cancel(lua_State *L) {
 /* wake(task): ends the wait the task is in, as if nothing had come: for
 ** servers, whose accept must stop at once. */
 static int task_wake(lua_State *L) {
-  cs_wake(cs_loop(L), totask(L, 1), CS_WOKEN);
+  cs_wake(cs_loop(L), cs_totask(L, 1), CS_WOKEN);
   return 0;
 }
 
 /* An error that nobody has seen is not lost: it goes to stderr when the last
 ** reference to its task goes. */
 static int task_gc(lua_State *L) {
-  cs_Task *t = totask(L, 1);
+  cs_Task *t = cs_totask(L, 1);
   if (t->state == CS_FAILED && !t->seen && !t->cancelled && t->nresults == 1) {
     t->seen = 1;
     lua_pushvalue(t->co, 1);
@@ -345,7 +340,7 @@ static void keep_function(lua_State *L, lua_CFunction f, int value) {
 
 /* Adds its functions to core.loop. */
 void cs_open_task(lua_State *L) {
-  luaL_newmetatable(L, TASK);
+  luaL_newmetatable(L, CS_TASK);
   cs_setfuncs(L, task_meta);
   lua_newtable(L);
   cs_setfuncs(L, task_methods);
