@@ -38,9 +38,10 @@ static int call(lua_State *L, int nargs, lua_KContext stage) {
   return done(L, lua_pcallk(L, nargs, 0, 1, stage, done), stage);
 }
 
-static void push_subject(lua_State *L) {
-  cs_pushtask(L, cs_loop(L)->current);
-  lua_getiuservalue(L, -1, CS_SUBJECT);
+/* Push a user value of a task. */
+static void push_value(lua_State *L, const cs_Task *t, int value) {
+  cs_pushtask(L, t);
+  lua_getiuservalue(L, -1, value);
   lua_remove(L, -2);
 }
 
@@ -48,34 +49,28 @@ static void push_subject(lua_State *L) {
 static int follow(lua_State *L) {
   lua_getiuservalue(L, SELF, AFTER);
   lua_getiuservalue(L, SELF, OWNER);
-  push_subject(L);
+  push_value(L, cs_loop(L)->current, CS_SUBJECT);
   return call(L, 2, FOLLOW);
 }
 
 /* failed(owner, subject, address, error, traceback), the last one nil where
 ** there was no memory for it; the error is on top */
 static int fault(lua_State *L) {
+  const cs_Task *me = cs_loop(L)->current;
+  int err = lua_gettop(L);
   lua_getiuservalue(L, SELF, FAILED);
-  lua_insert(L, -2);
   lua_getiuservalue(L, SELF, OWNER);
-  lua_insert(L, -2);
-  push_subject(L);
-  lua_insert(L, -2);
+  push_value(L, me, CS_SUBJECT);
   lua_pushvalue(L, 2);
-  lua_insert(L, -2);
-  cs_pushtask(L, cs_loop(L)->current);
-  lua_getiuservalue(L, -1, CS_TRACEBACK);
-  lua_remove(L, -2);
+  lua_pushvalue(L, err);
+  push_value(L, me, CS_TRACEBACK);
   return call(L, 5, FAULT);
 }
 
 static int done(lua_State *L, int status, lua_KContext stage) {
   int ok = status == LUA_OK || status == LUA_YIELD;
-  if (stage != FAULT) return !ok ? fault(L) : stage == STEP ? follow(L) : 0;
-  if (ok) return 0;
-  cs_loop(L)->current->failed = 1;
-  cs_loop(L)->current->cancelled = (unsigned char)cs_iscancel(L);
-  return 1;
+  if (!ok) return stage == FAULT ? cs_failtask(L) : fault(L);
+  return stage == STEP ? follow(L) : 0;
 }
 
 static int body(lua_State *L) {
@@ -190,10 +185,8 @@ static int group_subjects(lua_State *L) {
   lua_Integer n = 0;
   lua_createtable(L, (int)g->count, 0);
   for (cs_Link *l = g->members.next; l != &g->members; l = l->next) {
-    cs_pushtask(L, kinsman(l));
-    lua_getiuservalue(L, -1, CS_SUBJECT);
-    lua_rawseti(L, -3, ++n);
-    lua_pop(L, 1);
+    push_value(L, kinsman(l), CS_SUBJECT);
+    lua_rawseti(L, -2, ++n);
   }
   return 1;
 }

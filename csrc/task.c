@@ -54,13 +54,17 @@ static int keep_traceback(lua_State *L) {
   return 1;
 }
 
+/* The current task ends by the error on top of the stack, its only result. */
+int cs_failtask(lua_State *L) {
+  cs_Task *t = cs_loop(L)->current;
+  t->failed = 1;
+  t->cancelled = (unsigned char)cs_iscancel(L);
+  return 1;
+}
+
 static int finished(lua_State *L, int status, lua_KContext ctx) {
   (void)ctx;
-  if (status != LUA_OK && status != LUA_YIELD) {
-    cs_loop(L)->current->failed = 1;
-    cs_loop(L)->current->cancelled = (unsigned char)cs_iscancel(L);
-    return 1; /* the error */
-  }
+  if (status != LUA_OK && status != LUA_YIELD) return cs_failtask(L);
   return lua_gettop(L) - 1; /* all but the message handler */
 }
 

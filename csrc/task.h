@@ -10,6 +10,7 @@
 
 cs_Task *cs_newtask(lua_State *L);
 void cs_starttask(lua_State *L, cs_Task *t, int index);
+int cs_failtask(lua_State *L);
 void cs_canceltask(cs_Loop *loop, cs_Task *t);
 void cs_open_task(lua_State *L);
 
