@@ -150,12 +150,8 @@ static int try_fill(lua_State *L, cs_Handle *h, int dontwait) {
   return 1;
 }
 
-/* Time is up, or somebody woke the task: false. */
 static int not_filled(lua_State *L, cs_Handle *h, int err) {
-  if (err != CS_ETIMEOUT && err != EAGAIN)
-    return cs_fail(L, h->safe, err, "recvfrom", 0);
-  lua_pushboolean(L, 0);
-  return 1;
+  return cs_answerfalse(L, h, err, "recvfrom");
 }
 
 static const cs_Op op_fill = {"recvfrom", CS_READ, 0, try_fill, not_filled, 0};

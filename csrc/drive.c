@@ -24,6 +24,16 @@ static int failed(lua_State *L, cs_Handle *h, const cs_Op *op, int err) {
   return cs_fail(L, h->safe, err, op->name, op->address);
 }
 
+/* For an operation's `failed`, where that time is up, or that somebody woke the
+** task, is no error but the answer "false". */
+int cs_answerfalse(lua_State *L, const cs_Handle *h, int err,
+                   const char *name) {
+  if (err != CS_ETIMEOUT && err != EAGAIN)
+    return cs_fail(L, h->safe, err, name, 0);
+  lua_pushboolean(L, 0);
+  return 1;
+}
+
 /* Where there is no MSG_DONTWAIT the flag has to be on the open file.  Who
 ** shares that may take it away at any time, so for shared ones the system is
 ** asked each time.  Between this look and the call nothing protects. */

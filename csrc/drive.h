@@ -49,6 +49,7 @@ typedef struct cs_Op {
 int cs_drive(lua_State *L, cs_Handle *h, const cs_Op *op);
 int cs_drivewithin(lua_State *L, cs_Handle *h, const cs_Op *op,
                    int64_t timeout);
+int cs_answerfalse(lua_State *L, const cs_Handle *h, int err, const char *name);
 int cs_driveon(lua_State *L, cs_Handle *h, const cs_Op *op, int64_t timeout,
                int n);
 

@@ -545,12 +545,8 @@ static int try_readable(lua_State *L, cs_Handle *h, int dontwait) {
   return 1;
 }
 
-/* Time is up, or somebody woke the task: false. */
 static int not_readable(lua_State *L, cs_Handle *h, int err) {
-  if (err != CS_ETIMEOUT && err != EAGAIN)
-    return cs_fail(L, h->safe, err, "wait", 0);
-  lua_pushboolean(L, 0);
-  return 1;
+  return cs_answerfalse(L, h, err, "wait");
 }
 
 static const cs_Op op_readable = {"wait",       CS_READ,      0,
