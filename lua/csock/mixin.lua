@@ -65,21 +65,21 @@ end
 
 local whole = ThreadingMixIn.process_request_thread
 
---- process_request(request, client_address): start a task for it.
-function ThreadingMixIn:process_request(request, client_address)
-  local requests = self._requests or gather(self)
-  local thread = self.process_request_thread
-  if thread == whole then -- the same step by step, on a smaller stack
-    requests:spawn(self.finish_request, request, client_address)
-  else
-    requests:adopt(loop.spawn(thread, self, request, client_address), request)
-  end
-end
-
 -- A task that does all by itself is one of the server's.
 function ThreadingMixIn:_adopt(task, request)
   local requests = self._requests or gather(self)
   requests:adopt(task, request)
+end
+
+--- process_request(request, client_address): start a task for it.
+function ThreadingMixIn:process_request(request, client_address)
+  local thread = self.process_request_thread
+  if thread == whole then -- the same step by step, on a smaller stack
+    local requests = self._requests or gather(self)
+    requests:spawn(self.finish_request, request, client_address)
+  else
+    self:_adopt(loop.spawn(thread, self, request, client_address), request)
+  end
 end
 
 ThreadingMixIn._make_room = make_room
