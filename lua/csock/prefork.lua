@@ -188,9 +188,7 @@ local function leave_listener(self, deadline)
   local listener <close> = socket(family, type, proto, old:detach())
   self.socket = listener
   listener.timeout = 0 -- a sibling may be faster
-  while core.socket.readable(listener, 0) and loop.now() < deadline do
-    self:_take()
-  end
+  self:_take_queued(math.huge, deadline)
   if self._gate then self._gate:settle() end
 end
 

@@ -147,7 +147,7 @@ local Serving = {}
 Serving.__index = Serving
 
 local function begin_serving(self)
-  self._gate = proxy.gate(self) or false -- raises, if malformed
+  self._gate = proxy.gate(self) -- raises, if it is malformed
   local serving = setmetatable({server = self}, Serving)
   if self.slow_callback then limits.watch_slow(self, self.slow_callback) end
   self._serving = loop.current()
@@ -276,19 +276,24 @@ local function take(self)
   self:_failed(request, client_address, failed.err, failed.traceback)
 end
 
--- After a signal: answer who is queued, as far as there is room and time, and
--- refuse who comes later.  Datagrams' requests need the socket to the end.
+-- Answer who is queued, as far as there is room (of requests at once) and time.
+local function take_queued(self, room, deadline)
+  while core.socket.readable(self.socket, 0) and self:_active() < room and
+    loop.now() < deadline do
+    take(self)
+  end
+end
+
+-- After a signal: answer who is queued, and refuse who comes later.  Datagrams'
+-- requests need the socket to the end.
 function BaseServer:_let_go()
-  local sock, room = self.socket, self.max_connections or math.huge
-  local deadline = loop.now() + (self.drain_timeout or math.huge)
+  local sock = self.socket
   if not isinstance(sock, socket) or sock.closed or
     sock.type ~= constants.SOCK_STREAM then
     return
   end
-  while core.socket.readable(sock, 0) and self:_active() < room and
-    loop.now() < deadline do
-    take(self)
-  end
+  take_queued(self, self.max_connections or math.huge,
+    loop.now() + (self.drain_timeout or math.huge))
   sock:close()
 end
 
@@ -357,7 +362,7 @@ end
 
 -- For mix-ins.
 BaseServer._guard, BaseServer._wait, BaseServer._take = guard, wait, take
-BaseServer._turn = turn
+BaseServer._turn, BaseServer._take_queued = turn, take_queued
 BaseServer._describe = describe
 
 -- This is where the errors of a request end.
