@@ -3,6 +3,7 @@
 -- processes as such (process_spec), what every server does (server_spec).
 
 local helper = require "spec.helper"
+local visit = require "spec.visit"
 local csock = require "csock"
 local loop = require "csock.loop"
 local process = require "csock.process"
@@ -16,50 +17,10 @@ local ForkingTCPServer = socketserver.ForkingTCPServer
 
 -- Tools -------------------------------------------------------------------
 
-local patience = helper.slow and 50 or 5
-local anywhere = {"127.0.0.1", 0}
-
-local function address_for(Server)
-  return Server.address_family == csock.AF_UNIX and
-    helper.tmpdir() .. "/socket" or anywhere
-end
-
-local function connect(server)
-  local sock = csock.socket(server.address_family, csock.SOCK_STREAM)
-  sock.timeout = patience
-  sock:connect(server.server_address)
-  return sock
-end
-
-local function ask(server, words)
-  local sock <close> = connect(server)
-  sock:sendall(words)
-  sock:shutdown(csock.SHUT_WR)
-  return read_all(sock)
-end
-
-local function ask_datagram(server, words)
-  local sock <close> = csock.socket(server.address_family, csock.SOCK_DGRAM)
-  sock.timeout = patience
-  if server.address_family == csock.AF_UNIX then
-    sock:bind(helper.tmpdir() .. "/client")
-  end
-  sock:sendto(words, server.server_address)
-  return (sock:recvfrom(4096))
-end
-
--- f(server, task) as its clients, beside a server that serves in that task.
-local function serving(server, f)
-  return loop.run(function()
-    local _closing <close> = server
-    local task = loop.spawn(server.serve_forever, server)
-    loop.sleep(0)
-    local result = f(server, task)
-    server:shutdown()
-    task:join()
-    return result
-  end)
-end
+local patience, anywhere = visit.patience, visit.anywhere
+local address_for, connect = visit.address_for, visit.connect
+local ask, ask_datagram = visit.ask, visit.ask_datagram
+local serving = visit.serving
 
 -- Each answers with what `f(self, word)` gives.
 local function answering(f)

@@ -3,15 +3,17 @@
 -- (mixin_spec), lines (handler_spec).
 
 local helper = require "spec.helper"
+local visit = require "spec.visit"
 local csock = require "csock"
 local loop = require "csock.loop"
 local socketserver = require "csock.socketserver"
 
+local anywhere, connect = visit.anywhere, visit.connect
+local serving = visit.serving
+
 local class = csock.class
 local TCPServer = socketserver.TCPServer
 local ThreadingTCPServer = socketserver.ThreadingTCPServer
-
-local anywhere = {"127.0.0.1", 0}
 
 local Echo = {handle = function(self)
   repeat
@@ -19,10 +21,6 @@ local Echo = {handle = function(self)
     self.request:sendall(data)
   until data == ""
 end}
-
-local function connect(server)
-  return csock.create_connection(server.server_address, 5)
-end
 
 local function ask(client, words)
   client:sendall(words)
@@ -36,17 +34,6 @@ local function is_waiting(client)
   local ok, err = pcall(client.recv, client, 100)
   client.timeout = 5
   return not ok and csock.isinstance(err, csock.BlockingIOError)
-end
-
--- f(server, task) beside a server that serves.
-local function serving(server, f)
-  loop.run(function()
-    local _closing <close> = server
-    local task = loop.spawn(server.serve_forever, server)
-    f(server, task)
-    server:shutdown()
-    task:join()
-  end)
 end
 
 local function limited(n, members)

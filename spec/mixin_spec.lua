@@ -3,6 +3,7 @@
 -- good and bad, at once.  Not here: what every server does (server_spec).
 
 local helper = require "spec.helper"
+local visit = require "spec.visit"
 local csock = require "csock"
 local loop = require "csock.loop"
 local socketserver = require "csock.socketserver"
@@ -20,11 +21,13 @@ local ThreadingUnixDatagramServer = socketserver.ThreadingUnixDatagramServer
 
 -- Tools -------------------------------------------------------------------
 
+local anywhere, connect = visit.anywhere, visit.connect
+local ask, ask_datagram = visit.ask, visit.ask_datagram
+local serving = visit.serving
+
 local function is_a(cls, err)
   assert.is_true(csock.isinstance(err, cls), tostring(err))
 end
-
-local anywhere = {"127.0.0.1", 0}
 
 -- Answers what a client says, in capitals, until the client has finished.
 local Upper = {handle = function(self)
@@ -39,43 +42,6 @@ local UpperDatagram = {handle = function(self)
 end}
 
 local Nothing = {handle = function() end}
-
-local function connect(server)
-  local sock = csock.socket(server.address_family, csock.SOCK_STREAM)
-  sock.timeout = helper.slow and 50 or 5
-  sock:connect(server.server_address)
-  return sock
-end
-
-local function ask(server, words)
-  local sock <close> = connect(server)
-  sock:sendall(words)
-  sock:shutdown(csock.SHUT_WR)
-  return read_all(sock)
-end
-
-local function ask_datagram(server, words)
-  local sock <close> = csock.socket(server.address_family, csock.SOCK_DGRAM)
-  sock.timeout = 5
-  if server.address_family == csock.AF_UNIX then
-    sock:bind(helper.tmpdir() .. "/client")
-  end
-  sock:sendto(words, server.server_address)
-  return (sock:recvfrom(4096))
-end
-
--- f(server, task) as its clients, beside a server that serves in that task.
-local function serving(server, f)
-  return loop.run(function()
-    local _closing <close> = server
-    local task = loop.spawn(server.serve_forever, server)
-    loop.sleep(0)
-    local result = f(server, task)
-    server:shutdown()
-    task:join()
-    return result
-  end)
-end
 
 -- Many that are closed together.
 local function list()

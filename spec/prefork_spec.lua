@@ -3,6 +3,7 @@
 -- side in one worker (mixin_spec), processes as such (process_spec).
 
 local helper = require "spec.helper"
+local visit = require "spec.visit"
 local csock = require "csock"
 local loop = require "csock.loop"
 local process = require "csock.process"
@@ -16,38 +17,14 @@ local PreforkTCPServer = socketserver.PreforkTCPServer
 
 -- Tools -------------------------------------------------------------------
 
-local patience = helper.slow and 50 or 5
-local anywhere = {"127.0.0.1", 0}
-
-local function address_for(Server)
-  return Server.address_family == csock.AF_UNIX and
-    helper.tmpdir() .. "/socket" or anywhere
-end
-
-local function connect(server)
-  local sock = csock.socket(server.address_family, csock.SOCK_STREAM)
-  sock.timeout = patience
-  sock:connect(server.server_address)
-  return sock
-end
+local patience, anywhere = visit.patience, visit.anywhere
+local address_for, connect = visit.address_for, visit.connect
+local serving = visit.serving
 
 local function ask(server, words)
   local sock <close> = connect(server)
   sock:sendall(words)
   return read_all(sock)
-end
-
--- f(server, task) as its clients, beside a server that serves in that task.
-local function serving(server, f)
-  return loop.run(function()
-    local _closing <close> = server
-    local task = loop.spawn(server.serve_forever, server)
-    loop.sleep(0)
-    local result = f(server, task)
-    server:shutdown()
-    task:join()
-    return result
-  end)
 end
 
 -- A class with two workers, unless `members` say something else.

@@ -3,16 +3,18 @@
 -- Not here: a real balancer in front (scale_out_spec).
 
 local helper = require "spec.helper"
+local visit = require "spec.visit"
 local csock = require "csock"
 local loop = require "csock.loop"
 local proxy = require "csock.proxy"
 local socketserver = require "csock.socketserver"
 
+local anywhere, serving = visit.anywhere, visit.serving
+
 local class = csock.class
 local TCPServer = socketserver.TCPServer
 local ThreadingTCPServer = socketserver.ThreadingTCPServer
 
-local anywhere = {"127.0.0.1", 0}
 local SIGNATURE = "\r\n\r\n\0\r\nQUIT\n"
 
 -- A header of version 2: two addresses of a family with their ports.
@@ -306,7 +308,6 @@ local Who = {handle = function(self)
   self.request:sendall(("%s %s %s"):format(self.client_address, where, line))
 end}
 
-
 local function deaf(log)
   return function(_, peer, reason)
     log[#log + 1] = tostring(peer[1]) .. " " .. reason
@@ -341,16 +342,6 @@ end
 local function ask(server, ...)
   local sock <close> = connect(server, ...)
   return read_all(sock)
-end
-
-local function serving(server, f)
-  return loop.run(function()
-    local _closing <close> = server
-    local task = loop.spawn(server.serve_forever, server)
-    f(server, task)
-    server:shutdown()
-    task:join()
-  end)
 end
 
 local v1 = "PROXY TCP4 192.0.2.1 198.51.100.2 56324 443\r\n"

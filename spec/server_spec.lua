@@ -4,6 +4,7 @@
 -- Not here: handlers (handler_spec), requests side by side (mixin_spec).
 
 local helper = require "spec.helper"
+local visit = require "spec.visit"
 local csock = require "csock"
 local loop = require "csock.loop"
 local socketserver = require "csock.socketserver"
@@ -18,7 +19,9 @@ local UnixDatagramServer = socketserver.UnixDatagramServer
 
 -- Tools -------------------------------------------------------------------
 
-local anywhere = {"127.0.0.1", 0}
+local anywhere, connect = visit.anywhere, visit.connect
+local ask, ask_datagram = visit.ask, visit.ask_datagram
+local serving = visit.serving
 
 -- Answers what a client says, in capitals, until the client has finished.
 local Upper = class("Upper", socketserver.BaseRequestHandler, {
@@ -40,47 +43,6 @@ local UpperDatagram = class("UpperDatagram", socketserver.BaseRequestHandler, {
 
 local Nothing = {handle = function() end}
 local Failing = {handle = function() error "no" end}
-
-local function connect(server)
-  local family = server.address_family
-  local sock = csock.socket(family, csock.SOCK_STREAM)
-  sock.timeout = 5
-  sock:connect(server.server_address)
-  return sock
-end
-
--- What a client gets that says these words and then no more.
-local function ask(server, words)
-  local sock <close> = connect(server)
-  sock:sendall(words)
-  sock:shutdown(csock.SHUT_WR)
-  return read_all(sock)
-end
-
--- What a client gets that sends this datagram.
-local function ask_datagram(server, words)
-  local sock <close> = csock.socket(server.address_family, csock.SOCK_DGRAM)
-  sock.timeout = 5
-  if server.address_family == csock.AF_UNIX then
-    sock:bind(helper.tmpdir() .. "/client")
-  end
-  sock:sendto(words, server.server_address)
-  return (sock:recvfrom(4096))
-end
-
--- f(server, task) as its clients, beside a server that serves in that task.
-local function serving(server, f, ...)
-  local interval = ...
-  return loop.run(function()
-    local _closing <close> = server
-    local task = loop.spawn(server.serve_forever, server, interval)
-    loop.sleep(0)
-    local result = f(server, task)
-    server:shutdown()
-    task:join()
-    return result
-  end)
-end
 
 local hooks = {
   "server_bind", "server_activate", "get_request", "verify_request",

@@ -1,17 +1,20 @@
 -- stats: what a server says it has done: requests and bytes.
 
 require "spec.helper"
+local visit = require "spec.visit"
 local csock = require "csock"
 local core = require "csock.core"
 local loop = require "csock.loop"
 local socketserver = require "csock.socketserver"
+
+local anywhere, connect = visit.anywhere, visit.connect
+local ask, serving = visit.ask, visit.serving
 
 local class = csock.class
 local TCPServer = socketserver.TCPServer
 local ThreadingTCPServer = socketserver.ThreadingTCPServer
 local ThreadingMixIn = socketserver.ThreadingMixIn
 
-local anywhere = {"127.0.0.1", 0}
 local servers = {TCPServer, ThreadingTCPServer}
 
 -- Derived from Server, and says nothing of errors.
@@ -19,30 +22,6 @@ local function quiet(Server, members)
   members = members or {}
   members.handle_error = function() end
   return class("Quiet", Server, members)
-end
-
-local function connect(server)
-  return csock.create_connection(server.server_address, 5)
-end
-
--- A client that sends `words` and waits for the end: what it gets.
-local function ask(server, words)
-  local client <close> = connect(server)
-  client:sendall(words)
-  client:shutdown(csock.SHUT_WR)
-  local answer <close> = client:makefile()
-  return answer:read()
-end
-
--- f(server) beside a server that serves.
-local function serving(server, f)
-  loop.run(function()
-    local _closing <close> = server
-    local task = loop.spawn(server.serve_forever, server)
-    f(server)
-    server:shutdown()
-    task:join()
-  end)
 end
 
 local Double = {handle = function(self)

@@ -1,16 +1,17 @@
 -- stopping: how connections that carry one request after another end with
 -- their server: has_request, and the server's `stopping`.
 
-local helper = require "spec.helper"
+require "spec.helper"
+local visit = require "spec.visit"
 local csock = require "csock"
 local loop = require "csock.loop"
 local socketserver = require "csock.socketserver"
 
+local anywhere, connect = visit.anywhere, visit.connect
+local serving = visit.serving
+
 local class = csock.class
 local StreamRequestHandler = socketserver.StreamRequestHandler
-
-local patience = helper.slow and 50 or 5
-local anywhere = {"127.0.0.1", 0}
 
 -- Answers line by line; "wait" after another line, with both.
 local Lines = class("Lines", StreamRequestHandler)
@@ -28,10 +29,6 @@ function Lines:handle()
 end
 
 local Unbuffered = class("Unbuffered", Lines, {rbufsize = 0})
-
-local function connect(server)
-  return csock.create_connection(server.server_address, patience)
-end
 
 local function ask(client, words)
   client:sendall(words .. "\n")
@@ -53,18 +50,6 @@ end
 local Threading = patient(socketserver.ThreadingTCPServer)
 local Sync = patient(socketserver.TCPServer)
 local Forking = patient(socketserver.ForkingTCPServer)
-
--- f(server, task) beside a server that serves, and that ends then.
-local function serving(server, f)
-  loop.run(function()
-    local _closing <close> = server
-    local task = loop.spawn(server.serve_forever, server)
-    loop.sleep(0)
-    f(server, task)
-    server:shutdown()
-    task:join()
-  end)
-end
 
 for name, handler in pairs {buffered = Lines, unbuffered = Unbuffered} do
   describe("has_request of a handler whose file is " .. name, function()
