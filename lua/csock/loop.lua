@@ -45,6 +45,11 @@ local loop = {
   QueueFull = errors.QueueFull,
 }
 
+-- csrc/loop.c counts nanoseconds in 64 bits.
+local function is_seconds(value)
+  return type(value) == "number" and value >= 0 and value < 9.2e9
+end
+
 local function check_callable(f, n, name)
   if not callable(f) then
     misuse("bad argument #%d to '%s' (function expected, got %s)", n, name,
@@ -67,8 +72,7 @@ end
 --- timeout(seconds, f, ...) -> what f returns; a wait inside f that goes beyond
 -- `seconds` from now raises csock.timeout, whatever it waits for.
 function loop.timeout(seconds, f, ...)
-  if type(seconds) ~= "number" or seconds ~= seconds or seconds < 0 or
-    seconds >= 9.2e9 then -- csrc/loop.c counts nanoseconds in 64 bits
+  if not is_seconds(seconds) then
     misuse("bad argument #1 to 'timeout' (seconds expected, got %s)",
       tostring(seconds))
   end
@@ -107,7 +111,7 @@ function properties.__newindex(self, name, value)
   local setting = settings[name]
   if not setting then return rawset(self, name, value) end
   if value == nil then value = 0 end
-  if type(value) ~= "number" or not (value >= 0 and value < 9.2e9) then
+  if not is_seconds(value) then
     misuse("bad value for '%s' (seconds expected, got %s)", name,
       tostring(value))
   end

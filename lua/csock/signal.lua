@@ -4,6 +4,7 @@
 -- Invariant: a signal is taken from the call of on_signal until the handle is
 -- closed or the loop ends, and its disposition is put back then.
 
+local callable = require "csock.callable"
 local core = require "csock.core"
 local misuse = require "csock.misuse"
 
@@ -65,8 +66,7 @@ end
 -- once.  An argument error for what is no signal, or cannot be caught.
 function signal.on_signal(sig, f)
   local signo = number(sig)
-  local meta = getmetatable(f)
-  if type(f) ~= "function" and not (meta and meta.__call) then
+  if not callable(f) then
     misuse("bad argument #2 to 'on_signal' (function expected, got %s)",
       type(f))
   end
