@@ -177,13 +177,14 @@ static int readapart(lua_State *L, int fields) {
    it came here, or a userdata, whose fields are its user value. */
 static int object_index(lua_State *L) {
   int fields = 1;
-  lua_settop(L, 2);
   if (lua_type(L, 1) == LUA_TUSERDATA) {
+    lua_settop(L, 2);
     if (lua_getiuservalue(L, 1, 1) == LUA_TTABLE) return readapart(L, 3);
     fields = 0;
   }
   lua_pushvalue(L, 2);
   if (lua_rawget(L, UP(IX_ATTRS)) != LUA_TNIL) return 1;
+  lua_settop(L, 2);
   lua_pushvalue(L, 2);
   if (lua_rawget(L, UP(IX_GETTERS)) != LUA_TNIL) return readproperty(L);
   return readrest(L, lua_istable(L, 1) ? fields : 0);
