@@ -560,6 +560,40 @@ describe("a hook can be overridden:", function()
     assert.are.same({"no"}, seen)
   end)
 
+  it("accept_error, which hears nothing of a shutdown", function()
+    local seen = {}
+    local Server = class("Server", TCPServer, {
+      accept_error = function(_, err) seen[#seen + 1] = err end,
+    })
+    serving(Server(anywhere, Upper), function(server)
+      assert.are.equal("WORDS", ask(server, "words"))
+      loop.sleep(0) -- it waits for the next client
+    end)
+    assert.are.same({}, seen)
+  end)
+
+  it("get_request, only when there is one, of a listener that never waits",
+    function()
+      local calls, errors = 0, 0
+      local Server = class("Server", TCPServer, {
+        accept_error = function() errors = errors + 1 end,
+      })
+      local Counting = class("Counting", Server)
+      function Counting:get_request()
+        calls = calls + 1
+        return class.super(Counting, self):get_request()
+      end
+      for _, Kind in ipairs {Server, Counting} do
+        local server = Kind(anywhere, Upper)
+        server.socket.blocking = false
+        serving(server, function()
+          for _ = 1, 20 do loop.sleep(0) end
+          assert.are.equal("WORDS", ask(server, "words"))
+        end)
+      end
+      assert.are.same({1, 0}, {calls, errors})
+    end)
+
   it("all, in a server that has no socket but a pair's end", function()
     local ours, theirs = csock.socketpair()
     local Server = class("Server", BaseServer, {

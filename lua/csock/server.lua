@@ -23,6 +23,7 @@ local BaseRequestHandler = require "csock.handler".BaseRequestHandler
 local constants = core.constants
 local isinstance = class.isinstance
 local plain = core.class.plain
+local timeout_of = core.socket.getters.timeout
 local servers = {}
 
 --
@@ -233,6 +234,12 @@ servers.BaseServer = BaseServer
 
 local function no_actions() end
 
+local function accept(self) return self.socket:accept() end
+
+local function accepts_for_ever(self)
+  return self.get_request == accept and timeout_of(self.socket) == nil
+end
+
 -- Wait, for `timeout` seconds, until a request can be taken; false when there
 -- is none, and at once when shutdown() is called.
 local function wait(self, timeout)
@@ -240,7 +247,11 @@ local function wait(self, timeout)
     timeout = limits.make_room(self, timeout)
     if timeout == false then return false end
   end
-  if self._gate and self._gate.ready[1] then return true end
+  if self._gate then
+    if self._gate.ready[1] then return true end
+  elseif self._serving and timeout == nil and accepts_for_ever(self) then
+    return true -- to accept is to wait, with one system call less
+  end
   self._accepting = true
   local ready = core.socket.readable(self.socket, timeout)
   self._accepting = false
@@ -255,6 +266,16 @@ local function process(self, request, client_address)
   stats.settle(self._account, request)
 end
 
+-- get_request has failed.  That somebody has woken it is no error, and that the
+-- time of a loop.timeout round the server is up is not the listener's.
+local function not_taken(self, err)
+  if accepts_for_ever(self) then
+    if isinstance(err, errors.BlockingIOError) then return end
+    if isinstance(err, errors.timeout) then error(err, 0) end
+  end
+  return self:accept_error(err)
+end
+
 -- Take a request, which is there (or was: another process may have it), or a
 -- connection, which becomes one when its header has come.
 local function take(self)
@@ -265,7 +286,7 @@ local function take(self)
   if request == nil and client_address ~= nil then -- csock.safe's listener
     ok, request = false, client_address
   end
-  if not ok then return self:accept_error(request) end
+  if not ok then return not_taken(self, request) end
   if request == nil and self._gate then return end
   local account = self._account
   account.accepted = account.accepted + 1
@@ -562,7 +583,7 @@ function TCPServer:server_activate()
 end
 
 --- get_request() -> request, client_address.
-function TCPServer:get_request() return self.socket:accept() end
+TCPServer.get_request = accept
 
 --- destination(request) -> the address that the client has connected to, as a
 -- trusted balancer says, or else the request's own.
