@@ -185,7 +185,7 @@ int cs_pushitem(lua_State *L, cs_File *f, const cs_Item *item, size_t pos,
   } else if (used > 0 || !item->formal || item->kind == CS_ALL ||
              (item->kind == CS_PROBE && item->n > 0)) {
     if (item->kind == CS_CHOP && p[used - 1] == '\n') used--;
-    lua_pushlstring(L, p, used);
+    cs_pushreceived(L, cs_loop(L), p, used);
     return 1;
   }
   luaL_pushfail(L);

@@ -7,9 +7,6 @@
 
 #include <errno.h>
 #include <lauxlib.h>
-#ifdef __GLIBC__
-#include <malloc.h>
-#endif
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -318,16 +315,6 @@ static int patience(lua_State *L, cs_Loop *loop, int64_t deadline) {
   return left < 1000000000 ? (int)left : 1000000000;
 }
 
-/* Most of many tasks have ended: give the system back what they have used, and
-** what would be found to be garbage at the next need of memory only. */
-static void tidy(lua_State *L, cs_Loop *loop) {
-  loop->peak = loop->live;
-  lua_gc(L, LUA_GCCOLLECT);
-#ifdef __GLIBC__
-  malloc_trim(0);
-#endif
-}
-
 /* Ask the poller over and over, for as long as loop.spin allows: what comes
 ** soon is then found sooner than a sleeping process is woken. */
 static int spin(cs_Loop *loop, cs_Ready *events) {
@@ -350,7 +337,10 @@ void cs_gather(lua_State *L, cs_Loop *loop, int64_t deadline) {
   cs_runhooks(L); /* a signal that came while a task ran */
   ms = patience(L, loop, deadline);
   if (ms != 0) {
-    if (loop->peak >= MANY && loop->live < loop->peak / 4) tidy(L, loop);
+    if (loop->peak >= MANY && loop->live < loop->peak / 4) {
+      loop->peak = loop->live;
+      cs_tidy(L);
+    }
     if (loop->spin > 0 && (n = spin(loop, events)) == 0)
       ms = patience(L, loop, deadline);
   }

@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "collector.h"
 #include "poller.h"
 #include "slow.h"
 #include "sys.h"
@@ -22,6 +23,7 @@
 #define CS_TASK "csock.task" /* the name of its metatable */
 
 #define CS_SCRATCH 131072 /* bytes one receive call can bring at once */
+#define CS_MUCH    65536  /* received bytes that the collector is told of */
 
 typedef struct cs_Link {
   struct cs_Link *prev, *next;
@@ -98,6 +100,7 @@ typedef struct cs_Loop {
   int64_t spin;           /* nanoseconds to poll before sleeping */
   lua_Integer spawned;    /* tasks ever */
   int64_t turned;         /* when this turn began */
+  size_t received;        /* bytes pushed as strings, since cs_ease */
   cs_Slow slow;
   cs_Timers timers;
   cs_Poller poller;
@@ -146,6 +149,16 @@ static inline void cs_pushtask(lua_State *L, const cs_Task *t) {
   lua_getiuservalue(L, lua_upvalueindex(1), CS_TASKS);
   lua_rawgeti(L, -1, (lua_Integer)t->place);
   lua_remove(L, -2);
+}
+
+/* Push what was received, as a string. */
+static inline void cs_pushreceived(lua_State *L, cs_Loop *loop,
+                                   const char *data, size_t n) {
+  lua_pushlstring(L, data, n);
+  loop->received += n;
+  if (loop->received < CS_MUCH) return;
+  cs_ease(L, loop->received, loop->live);
+  loop->received = 0;
 }
 
 /* What the current task is about to wait for: the name of an operation, whose

@@ -225,13 +225,14 @@ typedef struct Message {
   size_t size; /* of the control bytes */
   int flags;
   cs_Address from;
-  int proto; /* of the socket */
+  const cs_Socket *sock;
 } Message;
 
 static void push_data(lua_State *L, const Message *m) {
   const Parts *p = m->parts;
   const char *data = (const char *)p->iov[0].iov_base - p->done;
-  lua_pushlstring(L, data, m->count < p->total ? m->count : p->total);
+  cs_pushreceived(L, m->sock->h.loop, data,
+                  m->count < p->total ? m->count : p->total);
 }
 
 /* data, ancdata, flags, address.  The data goes first, while the scratch
@@ -240,7 +241,7 @@ static int push_message(lua_State *L, const Message *m) {
   push_data(L, m);
   cs_pushcontrol(L, m->control, m->size);
   lua_pushinteger(L, m->flags);
-  cs_pushaddress(L, &m->from, m->proto);
+  cs_pushaddress(L, &m->from, m->sock->proto);
   return 4;
 }
 
@@ -248,7 +249,7 @@ static int push_count(lua_State *L, const Message *m) {
   lua_pushinteger(L, (lua_Integer)m->count);
   cs_pushcontrol(L, m->control, m->size);
   lua_pushinteger(L, m->flags);
-  cs_pushaddress(L, &m->from, m->proto);
+  cs_pushaddress(L, &m->from, m->sock->proto);
   return 4;
 }
 
@@ -256,7 +257,7 @@ static int push_fds(lua_State *L, const Message *m) {
   push_data(L, m);
   cs_pushrights(L, m->control, m->size);
   lua_pushinteger(L, m->flags);
-  cs_pushaddress(L, &m->from, m->proto);
+  cs_pushaddress(L, &m->from, m->sock->proto);
   return 4;
 }
 
@@ -351,7 +352,7 @@ static int receive(lua_State *L, cs_Handle *h, int dontwait,
   message.from.len = m.msg_namelen;
   if (message.from.len > sizeof message.from.u)
     message.from.len = sizeof message.from.u;
-  message.proto = s->proto;
+  message.sock = s;
   if (SEALED == 0) cs_sealrights(message.control, message.size);
   return push_results(L, &message);
 }

@@ -79,8 +79,9 @@ static char *push_buffer(lua_State *L, cs_Socket *s, size_t *size, int flags) {
 }
 
 /* With MSG_TRUNC the system tells more than it has delivered. */
-static void push_data(lua_State *L, const char *data, size_t n, size_t size) {
-  lua_pushlstring(L, data, n < size ? n : size);
+static void push_data(lua_State *L, const cs_Socket *s, const char *data,
+                      size_t n, size_t size) {
+  cs_pushreceived(L, s->h.loop, data, n < size ? n : size);
 }
 
 static int receive(lua_State *L, cs_Socket *s, size_t size, int flags,
@@ -96,7 +97,7 @@ static int receive(lua_State *L, cs_Socket *s, size_t size, int flags,
   }
   cs_notereceived(s, n, flags);
   cs_noteshort(s, (size_t)n, size, flags);
-  push_data(L, buffer, (size_t)n, size);
+  push_data(L, s, buffer, (size_t)n, size);
   return 1;
 }
 
@@ -153,7 +154,7 @@ static int try_recvall(lua_State *L, cs_Handle *h, int dontwait) {
   int flags = (int)lua_tointeger(L, 3);
   ssize_t n = receive_all(L, h, buffer, get_size(L), flags, dontwait);
   if (n < 0) return (int)n;
-  lua_pushlstring(L, buffer, (size_t)n);
+  cs_pushreceived(L, h->loop, buffer, (size_t)n);
   return 1;
 }
 
@@ -199,7 +200,7 @@ static int try_recvfrom(lua_State *L, cs_Handle *h, int dontwait) {
     return -err;
   }
   cs_notereceived(s, n, flags);
-  push_data(L, buffer, (size_t)n, size);
+  push_data(L, s, buffer, (size_t)n, size);
   cs_pushaddress(L, &a, s->proto);
   return 2;
 }

@@ -1,0 +1,13 @@
+/* collector: what a loop tells Lua's collector, to which each task is a stack
+** that it looks at in every one of its rounds. */
+
+#ifndef cs_collector_h
+#define cs_collector_h
+
+#include <lua.h>
+#include <stddef.h>
+
+void cs_ease(lua_State *L, size_t received, size_t tasks);
+void cs_tidy(lua_State *L);
+
+#endif
