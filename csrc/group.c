@@ -38,10 +38,10 @@ static int call(lua_State *L, int nargs, lua_KContext stage) {
   return done(L, lua_pcallk(L, nargs, 0, 1, stage, done), stage);
 }
 
-/* Push a user value of a task. */
-static void push_value(lua_State *L, const cs_Task *t, int value) {
+/* Push the request of a task. */
+static void push_subject(lua_State *L, const cs_Task *t) {
   cs_pushtask(L, t);
-  lua_getiuservalue(L, -1, value);
+  lua_getiuservalue(L, -1, CS_SUBJECT);
   lua_remove(L, -2);
 }
 
@@ -49,7 +49,7 @@ static void push_value(lua_State *L, const cs_Task *t, int value) {
 static int follow(lua_State *L) {
   lua_getiuservalue(L, SELF, AFTER);
   lua_getiuservalue(L, SELF, OWNER);
-  push_value(L, cs_loop(L)->current, CS_SUBJECT);
+  push_subject(L, cs_loop(L)->current);
   return call(L, 2, FOLLOW);
 }
 
@@ -60,10 +60,11 @@ static int fault(lua_State *L) {
   int err = lua_gettop(L);
   lua_getiuservalue(L, SELF, FAILED);
   lua_getiuservalue(L, SELF, OWNER);
-  push_value(L, me, CS_SUBJECT);
+  push_subject(L, me);
   lua_pushvalue(L, 2);
   lua_pushvalue(L, err);
-  push_value(L, me, CS_TRACEBACK);
+  cs_pushtask(L, me);
+  cs_pushtraceback(L);
   return call(L, 5, FAULT);
 }
 
@@ -185,7 +186,7 @@ static int group_subjects(lua_State *L) {
   lua_Integer n = 0;
   lua_createtable(L, (int)g->count, 0);
   for (cs_Link *l = g->members.next; l != &g->members; l = l->next) {
-    push_value(L, kinsman(l), CS_SUBJECT);
+    push_subject(L, kinsman(l));
     lua_rawseti(L, -2, ++n);
   }
   return 1;

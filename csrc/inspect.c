@@ -11,6 +11,7 @@
 #include "error.h"
 #include "inspect.h"
 #include "loop.h"
+#include "task.h"
 
 static const char *status_of(const cs_Task *t) {
   static const char *const names[] = {"ready", "running", "waiting", "done",
@@ -69,7 +70,7 @@ static int task_traceback(lua_State *L) {
   int depth = 0;
   lua_settop(L, 1);
   if (t->state >= CS_DONE) {
-    lua_getiuservalue(L, 1, CS_TRACEBACK);
+    cs_pushtraceback(L);
     return 1;
   }
   for (lua_State *co = t->co; co != NULL; co = cs_inner(co)) {

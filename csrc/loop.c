@@ -574,6 +574,8 @@ void cs_open_loop(lua_State *L) {
   lua_setiuservalue(L, -2, CS_PASSED);
   push_weak(L);
   lua_setiuservalue(L, -2, CS_TASKNAMES);
+  push_weak(L);
+  lua_setiuservalue(L, -2, CS_TRACEBACKS);
   luaL_newmetatable(L, "csock.loop");
   luaL_setfuncs(L, loop_meta, 0);
   lua_setmetatable(L, -2);

@@ -67,19 +67,19 @@ typedef struct cs_Task {
   int64_t since;     /* the turn in which this wait began */
   lua_Integer number;
   cs_Link joiners;
-  cs_Link kin;          /* the others of its group */
-  cs_Group *group;      /* or NULL */
-  size_t place;         /* in the list of live tasks */
-  int nresults;         /* on co's stack; of a failed one, its error */
-  unsigned char state;  /* enum cs_State */
-  unsigned char why;    /* enum cs_Why */
-  unsigned char polled; /* waits for a source */
-  unsigned char started;
-  unsigned char cancel;    /* to be cancelled at its next wait */
-  unsigned char cancelled; /* its error was a cancellation */
-  unsigned char failed;    /* its function has raised an error */
-  unsigned char told;      /* it has heard that it is cancelled */
-  unsigned char seen;      /* its error reached somebody */
+  cs_Link kin;         /* the others of its group */
+  cs_Group *group;     /* or NULL */
+  uint32_t place;      /* in the list of live tasks */
+  int nresults;        /* on co's stack; of a failed one, its error */
+  unsigned char state; /* enum cs_State */
+  unsigned char why;   /* enum cs_Why */
+  unsigned polled : 1; /* waits for a source */
+  unsigned started : 1;
+  unsigned cancel : 1;    /* to be cancelled at its next wait */
+  unsigned cancelled : 1; /* its error was a cancellation */
+  unsigned failed : 1;    /* its function has raised an error */
+  unsigned told : 1;      /* it has heard that it is cancelled */
+  unsigned seen : 1;      /* its error reached somebody */
 } cs_Task;
 
 typedef struct cs_Loop {
@@ -95,8 +95,8 @@ typedef struct cs_Loop {
   const void *socketmeta; /* identity of the plain socket's metatable */
   const void *safemeta;   /* and of csock.safe's plain socket's */
   cs_Link ready, batch;   /* to run; those of them whose turn it is */
-  size_t live, polled;    /* tasks, and how many of them wait for a source */
-  size_t peak;            /* the most there were since they were last few */
+  uint32_t live, polled;  /* tasks, and how many of them wait for a source */
+  uint32_t peak;          /* the most there were since they were last few */
   int64_t spin;           /* nanoseconds to poll before sleeping */
   lua_Integer spawned;    /* tasks ever */
   int64_t turned;         /* when this turn began */
@@ -114,7 +114,8 @@ typedef struct cs_Loop {
 ** coroutines to be used again; coroutines (csock.coroutine) whose wait has
 ** passed to their resumer; the metatables of plain sockets, csock's and
 ** csock.safe's; the metatable of tasks, the function that is the body of each
-** and the message handler of that; the names that tasks were given */
+** and the message handler of that; the names that tasks were given; where the
+** errors of failed ones came from */
 enum {
   CS_TASKS = 1,
   CS_IDLE,
@@ -125,11 +126,12 @@ enum {
   CS_TASKBODY,
   CS_TASKFAULT,
   CS_TASKNAMES,
-  CS_LOOPVALUES = CS_TASKNAMES
+  CS_TRACEBACKS,
+  CS_LOOPVALUES = CS_TRACEBACKS
 };
 
 /* user values of a task's */
-enum { CS_THREAD = 1, CS_TRACEBACK, CS_SUBJECT, CS_TASKVALUES = CS_SUBJECT };
+enum { CS_THREAD = 1, CS_SUBJECT, CS_TASKVALUES = CS_SUBJECT };
 
 /* Every C function of csock has the loop's userdata as its first upvalue. */
 static inline cs_Loop *cs_loop(lua_State *L) {

@@ -47,18 +47,28 @@ static lua_State *push_thread(lua_State *L) {
 /* Message handler: keep where the error came from. */
 static int keep_traceback(lua_State *L) {
   if (cs_iscancel(L)) return 1; /* nobody asks, and thousands may end at once */
+  lua_getiuservalue(L, lua_upvalueindex(1), CS_TRACEBACKS);
   cs_pushtask(L, cs_loop(L)->current);
   luaL_traceback(L, L, NULL, 1);
-  lua_setiuservalue(L, -2, CS_TRACEBACK);
+  lua_rawset(L, -3);
   lua_settop(L, 1);
   return 1;
+}
+
+/* Push where the error of the task on top of the stack, which takes its place,
+** came from; nil if it has none. */
+void cs_pushtraceback(lua_State *L) {
+  lua_getiuservalue(L, lua_upvalueindex(1), CS_TRACEBACKS);
+  lua_insert(L, -2);
+  lua_rawget(L, -2);
+  lua_remove(L, -2);
 }
 
 /* The current task ends by the error on top of the stack, its only result. */
 int cs_failtask(lua_State *L) {
   cs_Task *t = cs_loop(L)->current;
   t->failed = 1;
-  t->cancelled = (unsigned char)cs_iscancel(L);
+  t->cancelled = cs_iscancel(L) != 0;
   return 1;
 }
 
@@ -204,8 +214,9 @@ static int task_gc(lua_State *L) {
     lua_xmove(t->co, L, 1);
     lua_writestringerror("csock: a task failed: %s\n",
                          luaL_tolstring(L, -1, NULL));
-    if (lua_getiuservalue(L, 1, CS_TRACEBACK) == LUA_TSTRING)
-      lua_writestringerror("%s\n", lua_tostring(L, -1));
+    lua_pushvalue(L, 1);
+    cs_pushtraceback(L);
+    if (lua_isstring(L, -1)) lua_writestringerror("%s\n", lua_tostring(L, -1));
   }
   return 0;
 }

@@ -8,6 +8,7 @@
 
 #include "loop.h"
 
+void cs_pushtraceback(lua_State *L);
 cs_Task *cs_newtask(lua_State *L);
 void cs_starttask(lua_State *L, cs_Task *t, int index);
 int cs_failtask(lua_State *L);
