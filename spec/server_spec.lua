@@ -592,6 +592,16 @@ describe("a hook can be overridden:", function()
         end)
       end
       assert.are.same({1, 0}, {calls, errors})
+      local changing = Server(anywhere, Upper)
+      serving(changing, function()
+        loop.sleep(0)
+        changing.socket.blocking = false
+        for _ = 1, 3 do
+          assert.are.equal("WORDS", ask(changing, "words"))
+          for _ = 1, 20 do loop.sleep(0) end
+        end
+      end)
+      assert.are.equal(0, errors)
     end)
 
   it("all, in a server that has no socket but a pair's end", function()

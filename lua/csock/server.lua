@@ -143,6 +143,13 @@ local function watch_signals(self, watch)
   self:cancel_requests()
 end
 
+local function accept(self) return self.socket:accept() end
+
+-- Is taking a request nothing but accept, which waits for as long as it takes?
+local function accepts_for_ever(self)
+  return self.get_request == accept and timeout_of(self.socket) == nil
+end
+
 -- What holds while serve_forever runs; to be closed.
 local Serving = {}
 Serving.__index = Serving
@@ -152,6 +159,7 @@ local function begin_serving(self)
   local serving = setmetatable({server = self}, Serving)
   if self.slow_callback then limits.watch_slow(self, self.slow_callback) end
   self._serving = loop.current()
+  self._patient = accepts_for_ever(self)
   if self.handle_signals then
     local process = core.process
     serving.watch = process.signals(process.SIGINT, process.SIGTERM)
@@ -179,6 +187,7 @@ function Serving:__close()
   server._serving, server._shutdown_request = false, false
   server._idle_until = false
   server._accepting, server._signalled = false, false
+  server._patient = false
 end
 
 --
@@ -214,6 +223,7 @@ run is reported, nil for never), notify (true: tell a service manager).]],
     self.RequestHandlerClass = RequestHandlerClass
     self._serving = false          -- the task that serves
     self._accepting = false        -- may shutdown() wake it?
+    self._patient = false          -- may it wait in accept?
     self._shutdown_request = false -- has shutdown() been called?
     self._signalled = false        -- by a signal?
     self._resting = false          -- the task that waits for a request's end
@@ -234,12 +244,6 @@ servers.BaseServer = BaseServer
 
 local function no_actions() end
 
-local function accept(self) return self.socket:accept() end
-
-local function accepts_for_ever(self)
-  return self.get_request == accept and timeout_of(self.socket) == nil
-end
-
 -- Wait, for `timeout` seconds, until a request can be taken; false when there
 -- is none, and at once when shutdown() is called.
 local function wait(self, timeout)
@@ -249,7 +253,7 @@ local function wait(self, timeout)
   end
   if self._gate then
     if self._gate.ready[1] then return true end
-  elseif self._serving and timeout == nil and accepts_for_ever(self) then
+  elseif self._patient and timeout == nil then
     return true -- to accept is to wait, with one system call less
   end
   self._accepting = true
@@ -269,10 +273,10 @@ end
 -- get_request has failed.  That somebody has woken it is no error, and that the
 -- time of a loop.timeout round the server is up is not the listener's.
 local function not_taken(self, err)
-  if accepts_for_ever(self) then
-    if isinstance(err, errors.BlockingIOError) then return end
-    if isinstance(err, errors.timeout) then error(err, 0) end
-  end
+  local patient = self._patient
+  self._patient = patient and accepts_for_ever(self)
+  if patient and isinstance(err, errors.BlockingIOError) then return end
+  if self._patient and isinstance(err, errors.timeout) then error(err, 0) end
   return self:accept_error(err)
 end
 
@@ -333,8 +337,9 @@ local function serve(self, poll_interval)
     poll_interval = nil -- nothing to wake up for
   end
   if self._report and self:_is_ready() then self._report:ready() end
+  local take_turn = self._turn
   while not self._shutdown_request do
-    if self:_turn(poll_interval) == false then break end
+    if take_turn(self, poll_interval) == false then break end
     local actions = self.service_actions
     if actions ~= no_actions then actions(self) end
   end
