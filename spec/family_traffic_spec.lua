@@ -160,8 +160,10 @@ local function on_loopback(kind)
   return sock
 end
 
-local function loopback_index()
-  local file <close> = assert(io.open "/sys/class/net/lo/ifindex")
+-- The number of an interface, as the system's files tell it.
+local function index_of(name)
+  local file <close> = io.open("/sys/class/net/" .. name .. "/ifindex")
+  if not file then return helper.pending "there is no /sys/class/net here" end
   return file:read "n"
 end
 
@@ -239,7 +241,7 @@ describe("a packet socket", function()
       local file <close> = assert(io.open "/proc/net/dev_mcast")
       return file:read "a":find(shown, 1, true) ~= nil
     end
-    local request = string.pack("=i4I2I2c8", loopback_index(),
+    local request = string.pack("=i4I2I2c8", index_of "lo",
       csock.PACKET_MR_MULTICAST, 6, group)
     assert.is_false(member())
     sock:setsockopt(csock.SOL_PACKET, csock.PACKET_ADD_MEMBERSHIP, request)
@@ -325,12 +327,10 @@ describe("a netlink socket", function()
     end
     table.sort(found)
     local expected = {}
+    index_of "lo" -- pending without the files
     for _, name in ipairs(helper.files("/sys/class/net", "^[^.]")) do
-      local file = io.open("/sys/class/net/" .. name .. "/ifindex")
-      if file then
-        expected[#expected + 1] = file:read "n" .. " " .. name
-        file:close()
-      end
+      local file <close> = io.open("/sys/class/net/" .. name .. "/ifindex")
+      if file then expected[#expected + 1] = file:read "n" .. " " .. name end
     end
     table.sort(expected)
     assert.is_true(#found > 0)
@@ -359,9 +359,7 @@ describe("a netlink socket", function()
       if flags and tonumber(flags, 16) & 0x201 == 1 then
         local bits, n = tonumber(mask, 16), 0
         while bits > 0 do bits, n = bits & bits - 1, n + 1 end
-        local file <close> =
-          assert(io.open("/sys/class/net/" .. name .. "/ifindex"))
-        expected[#expected + 1] = ("%d %s %s %d"):format(file:read "n", to,
+        expected[#expected + 1] = ("%d %s %s %d"):format(index_of(name), to,
           by, n)
       end
     end
