@@ -79,7 +79,6 @@ typedef struct cs_Task {
   unsigned cancelled : 1; /* its error was a cancellation */
   unsigned failed : 1;    /* its function has raised an error */
   unsigned told : 1;      /* it has heard that it is cancelled */
-  unsigned seen : 1;      /* its error reached somebody */
 } cs_Task;
 
 typedef struct cs_Loop {
@@ -115,7 +114,7 @@ typedef struct cs_Loop {
 ** passed to their resumer; the metatables of plain sockets, csock's and
 ** csock.safe's; the metatable of tasks, the function that is the body of each
 ** and the message handler of that; the names that tasks were given; where the
-** errors of failed ones came from */
+** errors of failed ones came from (task) */
 enum {
   CS_TASKS = 1,
   CS_IDLE,

@@ -12,7 +12,17 @@
 #include "loop.h"
 #include "task.h"
 
-#define SCOPE "csock.scope"
+#define SCOPE  "csock.scope"
+#define REPORT "csock.report"
+
+/* What stands beside a task that has failed, in the loop's table of tracebacks.
+ */
+typedef struct Report {
+  unsigned char seen; /* the error reached somebody */
+} Report;
+
+/* its user values */
+enum { ERROR = 1, TRACEBACK, REPORTVALUES = TRACEBACK };
 
 static void check_callable(lua_State *L, int arg) {
   if (lua_isfunction(L, arg)) return;
@@ -60,8 +70,53 @@ static int keep_traceback(lua_State *L) {
 void cs_pushtraceback(lua_State *L) {
   lua_getiuservalue(L, lua_upvalueindex(1), CS_TRACEBACKS);
   lua_insert(L, -2);
-  lua_rawget(L, -2);
+  if (lua_rawget(L, -2) == LUA_TUSERDATA) {
+    lua_getiuservalue(L, -1, TRACEBACK);
+    lua_remove(L, -2);
+  }
   lua_remove(L, -2);
+}
+
+/* An error that nobody has seen is not lost: it goes to stderr when the last
+** reference to its task goes, and the report with it.  Were it for the task to
+** say, the collector would have to call each one that ever was. */
+static int report_gc(lua_State *L) {
+  const Report *report = lua_touserdata(L, 1);
+  if (report->seen) return 0;
+  lua_getiuservalue(L, 1, ERROR);
+  lua_writestringerror("csock: a task failed: %s\n",
+                       luaL_tolstring(L, -1, NULL));
+  if (lua_getiuservalue(L, 1, TRACEBACK) == LUA_TSTRING)
+    lua_writestringerror("%s\n", lua_tostring(L, -1));
+  return 0;
+}
+
+/* The error on top of the stack is the task's: write a report, which takes the
+** place of the traceback. */
+static void report_error(lua_State *L, const cs_Task *t) {
+  int err = lua_gettop(L);
+  Report *report;
+  lua_getiuservalue(L, lua_upvalueindex(1), CS_TRACEBACKS);
+  cs_pushtask(L, t);
+  report = lua_newuserdatauv(L, sizeof *report, REPORTVALUES);
+  report->seen = 0;
+  lua_pushvalue(L, err);
+  lua_setiuservalue(L, -2, ERROR);
+  lua_pushvalue(L, -2);
+  cs_pushtraceback(L);
+  lua_setiuservalue(L, -2, TRACEBACK);
+  luaL_setmetatable(L, REPORT);
+  lua_rawset(L, -3);
+  lua_settop(L, err);
+}
+
+/* The error of the task at index 1 has reached somebody. */
+static void note_seen(lua_State *L) {
+  lua_getiuservalue(L, lua_upvalueindex(1), CS_TRACEBACKS);
+  lua_pushvalue(L, 1);
+  if (lua_rawget(L, -2) == LUA_TUSERDATA)
+    ((Report *)lua_touserdata(L, -1))->seen = 1;
+  lua_pop(L, 2);
 }
 
 /* The current task ends by the error on top of the stack, its only result. */
@@ -69,6 +124,7 @@ int cs_failtask(lua_State *L) {
   cs_Task *t = cs_loop(L)->current;
   t->failed = 1;
   t->cancelled = cs_iscancel(L) != 0;
+  if (!t->cancelled) report_error(L, t);
   return 1;
 }
 
@@ -138,7 +194,6 @@ static int task_spawn(lua_State *L) {
 /* Push what a finished task has left: its results, or raise its error. */
 static int results(lua_State *L, cs_Task *t) {
   int n = t->nresults;
-  t->seen = 1;
   if (t->state == CS_DONE) {
     luaL_checkstack(L, n + 1, "too many results");
     for (int i = 1; i <= n; i++) {
@@ -148,6 +203,7 @@ static int results(lua_State *L, cs_Task *t) {
     return n;
   }
   if (n == 0) return cs_fail(L, 0, CS_ECANCEL, "join", 0);
+  note_seen(L);
   lua_pushvalue(t->co, 1);
   lua_xmove(t->co, L, 1);
   return lua_error(L);
@@ -201,23 +257,6 @@ static int task_cancel(lua_State *L) {
 ** servers, whose accept must stop at once. */
 static int task_wake(lua_State *L) {
   cs_wake(cs_loop(L), cs_totask(L, 1), CS_WOKEN);
-  return 0;
-}
-
-/* An error that nobody has seen is not lost: it goes to stderr when the last
-** reference to its task goes. */
-static int task_gc(lua_State *L) {
-  cs_Task *t = cs_totask(L, 1);
-  if (t->state == CS_FAILED && !t->seen && !t->cancelled && t->nresults == 1) {
-    t->seen = 1;
-    lua_pushvalue(t->co, 1);
-    lua_xmove(t->co, L, 1);
-    lua_writestringerror("csock: a task failed: %s\n",
-                         luaL_tolstring(L, -1, NULL));
-    lua_pushvalue(L, 1);
-    cs_pushtraceback(L);
-    if (lua_isstring(L, -1)) lua_writestringerror("%s\n", lua_tostring(L, -1));
-  }
   return 0;
 }
 
@@ -322,8 +361,8 @@ static const luaL_Reg task_methods[] = {
     {NULL, NULL},
 };
 
-static const luaL_Reg task_meta[] = {
-    {"__gc", task_gc},
+static const luaL_Reg report_meta[] = {
+    {"__gc", report_gc},
     {NULL, NULL},
 };
 
@@ -356,7 +395,6 @@ static void keep_function(lua_State *L, lua_CFunction f, int value) {
 /* Adds its functions to core.loop. */
 void cs_open_task(lua_State *L) {
   luaL_newmetatable(L, CS_TASK);
-  cs_setfuncs(L, task_meta);
   lua_newtable(L);
   cs_setfuncs(L, task_methods);
   lua_setfield(L, -2, "__index");
@@ -366,7 +404,9 @@ void cs_open_task(lua_State *L) {
   keep_function(L, keep_traceback, CS_TASKFAULT);
   luaL_newmetatable(L, SCOPE);
   cs_setfuncs(L, scope_meta);
-  lua_pop(L, 2);
+  luaL_newmetatable(L, REPORT);
+  cs_setfuncs(L, report_meta);
+  lua_pop(L, 3);
   lua_getfield(L, -1, "loop");
   cs_setfuncs(L, task_funcs);
   lua_pop(L, 1);
