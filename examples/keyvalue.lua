@@ -92,7 +92,7 @@ local function open(key, type, new)
   if object then return object.type == type and object end
   if strings[key] or integers[key] then return false end
   if not new then return true end
-  object = {type = type, size = 0, first = 1, members = {}}
+  object = {type = type, size = 0, first = 1, members = {}, before = {}}
   objects[key], size = object, size + 1
   return object
 end
@@ -208,12 +208,12 @@ local function add(key, n)
   if not value then -- it is no counter yet
     if objects[key] then return WRONG end
     value = to_integer(strings[key] or "0")
+    if not value then return NUMBER end
   end
-  if not value or not n then return NUMBER end
   local sum = value + n
-  if (n > 0) ~= (sum > value) and n ~= 0 then return RANGE end
+  if n > 0 and sum < value or n < 0 and sum > value then return RANGE end
   if not integers[key] then
-    size = size + (strings[key] and 0 or 1)
+    if not strings[key] then size = size + 1 end
     strings[key] = nil
   end
   integers[key] = sum
@@ -221,7 +221,10 @@ local function add(key, n)
 end
 function commands.INCR(words) return add(words[2], 1) end
 function commands.DECR(words) return add(words[2], -1) end
-function commands.INCRBY(words) return add(words[2], to_integer(words[3])) end
+function commands.INCRBY(words)
+  local n = to_integer(words[3])
+  return n and add(words[2], n) or NUMBER
+end
 
 function commands.TYPE(words)
   local key = words[2]
@@ -248,33 +251,47 @@ end
 commands.TTL, commands.PTTL = left(1), left(1000)
 
 --
--- Lists: members[first] to members[first + size - 1]
+-- Lists: items first to first + size - 1, of which members holds those from 1
+-- on, and before, turned round, the others: both grow at their ends only.
 --
 
-local function push(front)
+local function item(list, i)
+  if i > 0 then return list.members[i] end
+  return list.before[1 - i]
+end
+
+local function set_item(list, i, value)
+  if i > 0 then list.members[i] = value else list.before[1 - i] = value end
+end
+
+-- Push at the end that is told by the step from one new item to the next.
+local function push(step)
   return function(words, count)
     local list = open(words[2], "list", true)
     if not list then return WRONG end
-    local members = list.members
-    for i = 3, count do
-      if front then list.first = list.first - 1 end
-      members[front and list.first or list.first + list.size] = words[i]
-      list.size = list.size + 1
+    local length = list.size + count - 2
+    local i = step < 0 and list.first - 1 or list.first + list.size
+    for k = 3, count do
+      set_item(list, i, words[k])
+      i = i + step
     end
-    return integer(list.size)
+    list.size = length
+    if step < 0 then list.first = i + 1 end
+    return integer(length)
   end
 end
-commands.LPUSH, commands.RPUSH = push(true), push(false)
+commands.LPUSH, commands.RPUSH = push(-1), push(1)
 
 local function pop(front)
   return function(words)
     local list = open(words[2], "list")
     if not list then return WRONG end
     if list == true then return NIL end
-    local at = front and list.first or list.first + list.size - 1
-    local value = list.members[at]
-    list.members[at], list.size = nil, list.size - 1
-    if front then list.first = at + 1 end
+    local i = front and list.first or list.first + list.size - 1
+    local value = item(list, i)
+    set_item(list, i, nil)
+    list.size = list.size - 1
+    if front then list.first = i + 1 end
     if list.size == 0 then drop(words[2]) end
     return bulk(value)
   end
@@ -291,7 +308,7 @@ function commands.LRANGE(words)
   if to < 0 then to = to + list.size end
   local answers = {}
   for i = from, math.min(to, list.size - 1) do
-    table.insert(answers, bulk(list.members[list.first + i]))
+    answers[#answers + 1] = bulk(item(list, list.first + i))
   end
   return array(answers)
 end

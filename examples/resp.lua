@@ -22,21 +22,23 @@ local resp = {}
 -- Answers
 --
 
--- Lengths and integers at a glance: to have them printed costs more than all
+-- Lengths and integers at a glance: to have one printed costs more than all
 -- else that many a command does.
-local LENGTHS, SMALL, THOUSANDS, REST = {}, {}, {}, {}
+local LENGTHS, INTEGERS, THOUSANDS, REST = {}, {}, {}, {}
 for i = 0, 999 do
   LENGTHS[i] = ("$%d\r\n"):format(i)
-  SMALL[i] = (":%d\r\n"):format(i)
-  THOUSANDS[i] = (":%d"):format(i)
+  INTEGERS[i] = (":%d\r\n"):format(i)
   REST[i] = ("%03d\r\n"):format(i)
+  THOUSANDS[i] = i > 0 and ":" .. i or nil
 end
 
 function resp.error(text) return "-" .. text .. "\r\n" end
 
 function resp.integer(n)
-  if n < 0 or n > 999999 then return ":" .. n .. "\r\n" end
-  return SMALL[n] or THOUSANDS[n // 1000] .. REST[n % 1000]
+  local bytes = INTEGERS[n]
+  if bytes then return bytes end
+  bytes = THOUSANDS[n // 1000]
+  return bytes and bytes .. REST[n % 1000] or ":" .. n .. "\r\n"
 end
 
 --- bulk(data) -> bytes as they are; of nil what stands for nothing.
