@@ -97,8 +97,10 @@ local function open(key, type, new)
   return object
 end
 
+-- Only as it is printed: neither 007, +1 nor 1.0.
 local function to_integer(word)
-  return word and word:find "^-?%d+$" and math.tointeger(tonumber(word))
+  local n = word and math.tointeger(tonumber(word))
+  return n and tostring(n) == word and n
 end
 
 --
@@ -108,7 +110,9 @@ end
 local commands = {}
 
 function commands.PING(words, count)
-  return count > 1 and bulk(words[2]) or "+PONG\r\n"
+  if count == 1 then return "+PONG\r\n" end
+  if count == 2 then return bulk(words[2]) end
+  return resp.error "ERR wrong number of arguments for 'ping' command"
 end
 function commands.ECHO(words) return bulk(words[2]) end
 function commands.QUIT() return OK, true end

@@ -63,7 +63,8 @@ local function number(data, at, what, most)
   local stop = find(data, "\r", at, true)
   if stop and stop < #data then
     local digits = sub(data, at + 1, stop - 1)
-    local n = find(digits, "^%d+$") and tonumber(digits)
+    local n = find(digits, "^[1-9]%d*$") and tonumber(digits)
+    if digits == "0" then n = 0 end
     if n and n <= most then return n, stop + 2 end
   elseif #data - at <= 32 then
     return nil
@@ -97,7 +98,8 @@ local function parse(data, at, words)
   for i = 1, count do
     if from > size then return nil, (count - i + 1) * 6 end
     if byte(data, from) ~= 36 then -- '$'
-      return false, ("expected '$', got '%s'"):format(sub(data, from, from))
+      local got = sub(data, from, from):gsub("%c", " ")
+      return false, ("expected '$', got '%s'"):format(got)
     end
     local length, start = number(data, from, "bulk", LENGTH)
     if not length then return length, start or (count - i) * 6 + 1 end
