@@ -141,7 +141,9 @@ function commands.GET(words)
   if expires[key] then refresh(key) end
   local value = strings[key]
   if value then return bulk(value) end
-  return objects[key] and WRONG or bulk(get(key))
+  local n = integers[key]
+  if n then return bulk(tostring(n)) end
+  return objects[key] and WRONG or NIL
 end
 
 local UNITS = {EX = 1, PX = 1000}
