@@ -266,19 +266,16 @@ local function item(list, i)
   return list.before[1 - i]
 end
 
-local function set_item(list, i, value)
-  if i > 0 then list.members[i] = value else list.before[1 - i] = value end
-end
-
 -- Push at the end that is told by the step from one new item to the next.
 local function push(step)
   return function(words, count)
     local list = open(words[2], "list", true)
     if not list then return WRONG end
+    local members, before = list.members, list.before
     local length = list.size + count - 2
     local i = step < 0 and list.first - 1 or list.first + list.size
     for k = 3, count do
-      set_item(list, i, words[k])
+      if i > 0 then members[i] = words[k] else before[1 - i] = words[k] end
       i = i + step
     end
     list.size = length
@@ -295,7 +292,7 @@ local function pop(front)
     if list == true then return NIL end
     local i = front and list.first or list.first + list.size - 1
     local value = item(list, i)
-    set_item(list, i, nil)
+    if i > 0 then list.members[i] = nil else list.before[1 - i] = nil end
     list.size = list.size - 1
     if front then list.first = i + 1 end
     if list.size == 0 then drop(words[2]) end
