@@ -147,6 +147,7 @@ function commands.GET(words)
 end
 
 local UNITS = {EX = 1, PX = 1000}
+local LONGEST = math.maxinteger // 1000 -- seconds, which become milliseconds
 
 function commands.SET(words, count)
   local key, at, absent, present = words[2], nil, false, false
@@ -158,7 +159,7 @@ function commands.SET(words, count)
       if i > count then return SYNTAX end
       local n = to_integer(words[i])
       if not n then return NUMBER end
-      if n <= 0 then
+      if n <= 0 or n // UNITS[option] > LONGEST then
         return resp.error "ERR invalid expire time in 'set' command"
       end
       at = loop.now() + n / UNITS[option]
@@ -241,6 +242,9 @@ end
 function commands.EXPIRE(words)
   local key, n = words[2], to_integer(words[3])
   if not n then return NUMBER end
+  if n > LONGEST or n < -LONGEST then
+    return resp.error "ERR invalid expire time in 'expire' command"
+  end
   if not exists(key) then return integer(0) end
   if n <= 0 then drop(key) else expire(key, loop.now() + n) end
   return integer(1)
