@@ -19,28 +19,50 @@ local WRONG = resp.error
   "WRONGTYPE Operation against a key holding the wrong kind of value"
 
 --
--- The store: a string, or a table with a `type` and a `size`.
+-- The store: a key is in one of three tables, so nothing is to be asked for its
+-- type.  What counts is kept as an integer, as in Redis.
 --
 
-local values, size = {}, 0
+local strings, integers = {}, {}
+local objects = {} -- tables with a `type`, a `size`, and `members`
+local size = 0
 local expires = {} -- when, by loop.now()
 local due = {}     -- from a second to a set of keys that may expire in it
 
-local function put(key, value)
-  if values[key] == nil then size = size + 1 end
-  values[key] = value
-end
-
 local function drop(key)
-  if values[key] == nil then return false end
-  values[key], expires[key], size = nil, nil, size - 1
+  if not (strings[key] or integers[key] or objects[key]) then return false end
+  strings[key], integers[key], objects[key], expires[key] = nil, nil, nil, nil
+  size = size - 1
   return true
 end
 
-local function get(key)
+-- Before a look at a key: drop what has expired.
+local function refresh(key)
   local at = expires[key]
   if at and at <= loop.now() then drop(key) end
-  return values[key]
+end
+
+local function exists(key)
+  refresh(key)
+  return (strings[key] or integers[key] or objects[key]) ~= nil
+end
+
+-- Put a string, in place of whatever there is.
+local function put(key, value)
+  if strings[key] then
+    if expires[key] then expires[key] = nil end
+  else
+    drop(key)
+    size = size + 1
+  end
+  strings[key] = value
+end
+
+-- The string behind a key; nil when there is none.
+local function get(key)
+  refresh(key)
+  local n = integers[key]
+  return n and tostring(n) or strings[key]
 end
 
 local function expire(key, at)
@@ -56,25 +78,29 @@ local function sweep()
     loop.sleep(1)
     while second < math.floor(loop.now()) do
       second = second + 1
-      for key in pairs(due[second] or {}) do get(key) end
+      for key in pairs(due[second] or {}) do refresh(key) end
       due[second] = nil
     end
   end
 end
 
--- The table of that type behind a key, made when it is not there and `new`;
--- false when there is something else.
+-- The object of that type behind a key, made when it is not there and `new`,
+-- true when it is not and shall not be; false when there is something else.
 local function open(key, type, new)
-  local value = get(key)
-  if value == nil and new then
-    value = {type = type, size = 0, first = 1, members = {}}
-    put(key, value)
-  end
-  return value == nil or value.type == type and value
+  if expires[key] then refresh(key) end
+  local object = objects[key]
+  if object then return object.type == type and object end
+  if strings[key] or integers[key] then return false end
+  if not new then return true end
+  object = {type = type, size = 0, first = 1, members = {}, before = {}}
+  objects[key], size = object, size + 1
+  return object
 end
 
+-- Only as it is printed: neither 007, +1 nor 1.0.
 local function to_integer(word)
-  return word and word:find "^-?%d+$" and math.tointeger(tonumber(word))
+  local n = word and math.tointeger(tonumber(word))
+  return n and tostring(n) == word and n
 end
 
 --
@@ -84,7 +110,9 @@ end
 local commands = {}
 
 function commands.PING(words, count)
-  return count > 1 and bulk(words[2]) or "+PONG\r\n"
+  if count == 1 then return "+PONG\r\n" end
+  if count == 2 then return bulk(words[2]) end
+  return resp.error "ERR wrong number of arguments for 'ping' command"
 end
 function commands.ECHO(words) return bulk(words[2]) end
 function commands.QUIT() return OK, true end
@@ -104,17 +132,22 @@ function commands.INFO()
 end
 function commands.DBSIZE() return integer(size) end
 function commands.FLUSHALL()
-  values, expires, due, size = {}, {}, {}, 0
+  strings, integers, objects, expires, due, size = {}, {}, {}, {}, {}, 0
   return OK
 end
 
 function commands.GET(words)
-  local value = get(words[2])
-  if type(value) == "table" then return WRONG end
-  return bulk(value)
+  local key = words[2]
+  if expires[key] then refresh(key) end
+  local value = strings[key]
+  if value then return bulk(value) end
+  local n = integers[key]
+  if n then return bulk(tostring(n)) end
+  return objects[key] and WRONG or NIL
 end
 
 local UNITS = {EX = 1, PX = 1000}
+local LONGEST = math.maxinteger // 1000 -- seconds, which become milliseconds
 
 function commands.SET(words, count)
   local key, at, absent, present = words[2], nil, false, false
@@ -123,10 +156,10 @@ function commands.SET(words, count)
     local option = words[i]:upper()
     if UNITS[option] and not at then
       i = i + 1
+      if i > count then return SYNTAX end
       local n = to_integer(words[i])
-      if not words[i] then return SYNTAX end
       if not n then return NUMBER end
-      if n <= 0 then
+      if n <= 0 or n // UNITS[option] > LONGEST then
         return resp.error "ERR invalid expire time in 'set' command"
       end
       at = loop.now() + n / UNITS[option]
@@ -140,10 +173,9 @@ function commands.SET(words, count)
     i = i + 1
   end
   if absent or present then
-    if (get(key) ~= nil) == absent then return NIL end
+    if exists(key) == absent then return NIL end
   end
   put(key, words[3])
-  expires[key] = nil
   if at then expire(key, at) end
   return OK
 end
@@ -152,18 +184,14 @@ function commands.MSET(words, count)
   if count % 2 == 0 then
     return resp.error "ERR wrong number of arguments for 'mset' command"
   end
-  for i = 2, count, 2 do
-    put(words[i], words[i + 1])
-    expires[words[i]] = nil
-  end
+  for i = 2, count, 2 do put(words[i], words[i + 1]) end
   return OK
 end
 
 function commands.MGET(words, count)
   local answers = {}
   for i = 2, count do
-    local value = get(words[i])
-    answers[i - 1] = bulk(type(value) == "string" and value or nil)
+    answers[i - 1] = bulk(get(words[i]))
   end
   return array(answers)
 end
@@ -178,32 +206,46 @@ local function counting(f)
     return integer(n)
   end
 end
-commands.EXISTS = counting(function(key) return get(key) ~= nil end)
-commands.DEL = counting(function(key) return get(key) ~= nil and drop(key) end)
+commands.EXISTS = counting(exists)
+commands.DEL = counting(function(key) return exists(key) and drop(key) end)
 
 local function add(key, n)
-  local value = get(key) or "0"
-  if type(value) == "table" then return WRONG end
-  value = to_integer(value)
-  if not value or not n then return NUMBER end
+  if expires[key] then refresh(key) end
+  local value = integers[key]
+  if not value then -- it is no counter yet
+    if objects[key] then return WRONG end
+    value = to_integer(strings[key] or "0")
+    if not value then return NUMBER end
+  end
   local sum = value + n
-  if (n > 0) ~= (sum > value) and n ~= 0 then return RANGE end
-  put(key, tostring(sum))
+  if n > 0 and sum < value or n < 0 and sum > value then return RANGE end
+  if not integers[key] then
+    if not strings[key] then size = size + 1 end
+    strings[key] = nil
+  end
+  integers[key] = sum
   return integer(sum)
 end
 function commands.INCR(words) return add(words[2], 1) end
 function commands.DECR(words) return add(words[2], -1) end
-function commands.INCRBY(words) return add(words[2], to_integer(words[3])) end
+function commands.INCRBY(words)
+  local n = to_integer(words[3])
+  return n and add(words[2], n) or NUMBER
+end
 
 function commands.TYPE(words)
-  local value = get(words[2])
-  return "+" .. (value == nil and "none" or value.type or "string") .. "\r\n"
+  local key = words[2]
+  local object = exists(key) and (objects[key] or {type = "string"})
+  return "+" .. (object and object.type or "none") .. "\r\n"
 end
 
 function commands.EXPIRE(words)
   local key, n = words[2], to_integer(words[3])
   if not n then return NUMBER end
-  if get(key) == nil then return integer(0) end
+  if n > LONGEST or n < -LONGEST then
+    return resp.error "ERR invalid expire time in 'expire' command"
+  end
+  if not exists(key) then return integer(0) end
   if n <= 0 then drop(key) else expire(key, loop.now() + n) end
   return integer(1)
 end
@@ -211,7 +253,7 @@ end
 local function left(unit)
   return function(words)
     local key = words[2]
-    if get(key) == nil then return integer(-2) end
+    if not exists(key) then return integer(-2) end
     local at = expires[key]
     return integer(at and math.floor((at - loop.now()) * unit + 0.5) or -1)
   end
@@ -219,33 +261,44 @@ end
 commands.TTL, commands.PTTL = left(1), left(1000)
 
 --
--- Lists: members[first] to members[first + size - 1]
+-- Lists: items first to first + size - 1, of which members holds those from 1
+-- on, and before, turned round, the others: both grow at their ends only.
 --
 
-local function push(front)
+local function item(list, i)
+  if i > 0 then return list.members[i] end
+  return list.before[1 - i]
+end
+
+-- Push at the end that is told by the step from one new item to the next.
+local function push(step)
   return function(words, count)
     local list = open(words[2], "list", true)
     if not list then return WRONG end
-    local members = list.members
-    for i = 3, count do
-      if front then list.first = list.first - 1 end
-      members[front and list.first or list.first + list.size] = words[i]
-      list.size = list.size + 1
+    local members, before = list.members, list.before
+    local length = list.size + count - 2
+    local i = step < 0 and list.first - 1 or list.first + list.size
+    for k = 3, count do
+      if i > 0 then members[i] = words[k] else before[1 - i] = words[k] end
+      i = i + step
     end
-    return integer(list.size)
+    list.size = length
+    if step < 0 then list.first = i + 1 end
+    return integer(length)
   end
 end
-commands.LPUSH, commands.RPUSH = push(true), push(false)
+commands.LPUSH, commands.RPUSH = push(-1), push(1)
 
 local function pop(front)
   return function(words)
     local list = open(words[2], "list")
     if not list then return WRONG end
     if list == true then return NIL end
-    local at = front and list.first or list.first + list.size - 1
-    local value = list.members[at]
-    list.members[at], list.size = nil, list.size - 1
-    if front then list.first = at + 1 end
+    local i = front and list.first or list.first + list.size - 1
+    local value = item(list, i)
+    if i > 0 then list.members[i] = nil else list.before[1 - i] = nil end
+    list.size = list.size - 1
+    if front then list.first = i + 1 end
     if list.size == 0 then drop(words[2]) end
     return bulk(value)
   end
@@ -262,7 +315,7 @@ function commands.LRANGE(words)
   if to < 0 then to = to + list.size end
   local answers = {}
   for i = from, math.min(to, list.size - 1) do
-    table.insert(answers, bulk(list.members[list.first + i]))
+    answers[#answers + 1] = bulk(item(list, list.first + i))
   end
   return array(answers)
 end
@@ -336,14 +389,14 @@ local function refuse(words, count)
     :format(name:sub(1, 128), table.concat(rest):sub(1, 128)):gsub("%c", " ")))
 end
 
-local function execute(words, count)
-  local name = words[1]
-  if not commands[name] then name = name:upper() end
-  local wanted = WORDS[name]
-  if wanted ~= count and (not wanted or wanted > 0 or count < -wanted) then
-    return refuse(words, count)
+-- The function for such commands, and whether the name is in usual spelling.
+local function choose(name, count)
+  local upper = name:upper()
+  local wanted = WORDS[upper]
+  if not wanted or wanted ~= count and (wanted > 0 or count < -wanted) then
+    return refuse
   end
-  return commands[name](words, count)
+  return commands[upper], name == upper or name == name:lower()
 end
 
 local Server = csock.class("Server", socketserver.ThreadingTCPServer, {
@@ -364,6 +417,6 @@ end
 
 io.stdout:setvbuf("line")
 local address = {"localhost", tonumber(arg[1]) or 6380}
-local server <close> = Server(address, resp.handler(execute))
+local server <close> = Server(address, resp.handler(choose))
 server:serve_forever()
 print("stopped")

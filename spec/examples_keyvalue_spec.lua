@@ -75,6 +75,60 @@ describe("examples/keyvalue.lua", function()
     example.stop_silent(server)
   end)
 
+  it("reads a command the second time as it did the first", function()
+    local sock <close> = example.connect(server)
+    local function set(name, size)
+      local value = ("v"):rep(size)
+      return command(name, "k", value) .. command("GET", "k"),
+        ("+OK\r\n$%d\r\n%s\r\n"):format(size, value)
+    end
+    for round = 0, 1 do
+      for _, name in ipairs {"SET", "set", "SeT"} do
+        for _, size in ipairs {0, 1, 9, 10, 99, 100, 101, 999, 1000, 70000} do
+          ask(sock, set(name, size))
+        end
+      end
+      -- names of any length, and with more words than before
+      ask(sock, command("DEL", "s", "x") .. command("DEL", "t") ..
+        command("SADD", "s", "a") .. command("SMEMBERS", "s") ..
+        command("DBSIZE") .. command("TTL") .. command("TTL", "s") ..
+        command("EXISTS") ..
+        command("EXISTS", ("s"):rep(100), "s", "k", "k"),
+        (":%d\r\n:0\r\n:1\r\n*1\r\n$1\r\na\r\n:2\r\n" ..
+          "-ERR wrong number of arguments for 'ttl' command\r\n:-1\r\n" ..
+          "-ERR wrong number of arguments for 'exists' command\r\n:3\r\n")
+          :format(round))
+      -- what is no number of bytes after what is known
+      for bytes, wanted in pairs {
+        ["$x\r\n"] = "invalid bulk length",
+        ["$1x\r\n"] = "invalid bulk length",
+        ["$-1\r\n"] = "invalid bulk length",
+        ["+a\r\n"] = "expected '$', got '+'",
+        ["\r\n"] = "expected '$', got ' '",
+      } do
+        assert.are.equal("$70000\r\n" .. ("v"):rep(70000) ..
+          "\r\n-ERR Protocol error: " .. wanted .. "\r\n",
+          talk(server, command("GET", "k"), "*2\r\n$3\r\nGET\r\n" .. bytes))
+      end
+    end
+    sock:close()
+    example.stop_silent(server)
+  end)
+
+  it("takes what is large in time that grows with it", function()
+    local sock <close> = example.connect(server)
+    local value = ("x"):rep(16 * 1024 * 1024)
+    ask(sock, command("SET", "k", "") .. command("SET", "k", value), "+OK\r\n")
+    ask(sock, "", "+OK\r\n")
+    ask(sock, command("GET", "k"), ("$%d\r\n%s\r\n"):format(#value, value))
+    local words = {}
+    for i = 1, 200000 do words[i] = ("key:%d"):format(i % 100) end
+    ask(sock, command("EXISTS", "k", table.unpack(words, 1, 98)) ..
+      command("DEL", table.unpack(words)), ":1\r\n:0\r\n")
+    sock:close()
+    example.stop_silent(server)
+  end)
+
   it("does not keep answers that are ready", function()
     local sock <close> = example.connect(server)
     ask(sock, "PING\r\n*1\r\n$4\r\nPI", "+PONG\r\n")
@@ -92,6 +146,8 @@ describe("examples/keyvalue.lua", function()
   it("ends a connection that does not keep to the protocol", function()
     for bytes, wanted in pairs {
       ["*x\r\n"] = "invalid multibulk length",
+      ["*01\r\n$4\r\nPING\r\n"] = "invalid multibulk length",
+      ["*1\r\n$04\r\nPING\r\n"] = "invalid bulk length",
       ["*1048577\r\n"] = "invalid multibulk length",
       ["*" .. ("1"):rep(100)] = "invalid multibulk length",
       ["*1\r\n+PING\r\n"] = "expected '$', got '+'",
@@ -147,6 +203,7 @@ end)
 local SCRIPT = [[
 PING
 PING hello
+PING a b
 ECHO "a b"
 ECHO
 SET
@@ -176,6 +233,36 @@ INCR n
 DECR n
 INCRBY n 41
 INCRBY n x
+GET n
+TYPE n
+EXPIRE n 100
+INCR n
+TTL n
+SET n 7 NX
+EXISTS n n
+LPUSH n 1
+MGET n
+SET n 7
+INCR n
+MSET n 9
+INCR n
+DBSIZE
+DEL n
+EXISTS n
+DBSIZE
+INCRBY fresh x
+INCRBY list2 1000
+INCRBY list2 998999
+INCR list2
+INCRBY list2 -1000001
+SET n 007
+INCR n
+SET n +1
+INCR n
+SET n -0
+DECR n
+SET n 1.0
+INCR n
 SET text abc
 INCR text
 SET most 9223372036854775807
@@ -196,6 +283,18 @@ LRANGE nothing 0 -1
 LPOP list
 RPOP list
 LPOP nothing
+LPUSH ends a b
+RPUSH ends c d
+LRANGE ends 0 -1
+RPOP ends
+RPOP ends
+RPOP ends
+LRANGE ends 0 -1
+RPUSH ends e
+LPOP ends
+LPOP ends
+LPOP ends
+EXISTS ends
 GET list
 LPUSH a 1
 INCR list
@@ -226,6 +325,9 @@ MGET hash a
 EXPIRE a 100
 EXPIRE nothing 100
 EXPIRE a x
+EXPIRE a 9223372036854775807
+EXPIRE nothing -9223372036854775808
+SET a 4 EX 9223372036854775807
 TTL a
 EXPIRE a -1
 EXISTS a

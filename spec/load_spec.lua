@@ -30,7 +30,8 @@ function Handler:answer()
     self.target .. " " .. getpid())
 end
 if protocol == "redis" then
-  Handler = resp.handler(function() return "+PONG\r\n" end)
+  local function pong() return "+PONG\r\n" end
+  Handler = resp.handler(function() return pong end)
 end
 
 local Server = csock.class("Server", socketserver[kind], {workers = 2})
