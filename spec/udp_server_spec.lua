@@ -240,6 +240,55 @@ for name, Server in pairs {UDPServer = UDPServer,
         stats.finished, stats.failed})
     end)
 
+    it("gives it errors of setup, and those after a wait", function()
+      local Handler, failed = handler(function(self)
+        loop.sleep(0)
+        if self.request[1] == "2" then error("late", 0) end
+        echo(self)
+      end), {}
+      function Handler:setup()
+        if self.request[1] == "1" then error("early", 0) end
+        loop.sleep(0)
+        if self.request[1] == "3" then error("later", 0) end
+      end
+      local server = Server(anywhere, Handler)
+      function server:handle_error(request, client_address, err)
+        loop.sleep(0)
+        request[2]:sendto(request[1] .. err, client_address)
+        failed[#failed + 1] = err
+      end
+      local got = burst(server, numbers(5), function(client)
+        return receive(client, 5)
+      end)
+      table.sort(got)
+      assert.are.same({"1early", "2late", "3later", "4", "5"}, got)
+      assert.are.equal(3, #failed)
+      assert.are.equal(3, server.stats.failed)
+    end)
+
+    it("shows in the stats as far as it has been begun", function()
+      local seen = {}
+      local server = Server(anywhere, handler(function(self)
+        local stats = self.server.stats
+        seen[#seen + 1] = stats.accepted + stats.finished / 10
+        echo(self)
+      end))
+      burst(server, numbers(3), function(client) return receive(client, 3) end)
+      assert.are.same({1.0, 2.1, 3.2}, seen)
+      server.batch_size = 5
+      assert.are.same({3, 3}, {server.stats.accepted, server.stats.finished})
+    end)
+
+    it("keeps its count when its size changes", function()
+      local server = Server(anywhere, handler(function(self)
+        self.server.batch_size = self.server.batch_size + 1
+        echo(self)
+      end))
+      server.batch_size = 2
+      burst(server, numbers(9), function(client) return receive(client, 9) end)
+      assert.are.equal(9, server.stats.accepted)
+    end)
+
     it("is answered to its end after shutdown", function()
       local server = Server(anywhere, handler(function(self)
         self.server:shutdown()

@@ -114,13 +114,19 @@ local function failure(err)
   }, Failure)
 end
 
+-- What xpcall gave instead: without memory, or without stack, there may be
+-- nobody to say where.
+local function explain(failed)
+  if getmetatable(failed) == Failure then return failed end
+  return {err = failed, traceback = describe(failed)}
+end
+
 -- Carry out a step of a request's way, a function (self, request,
--- client_address): true, or false and what _failed takes.  Without memory, or
--- without stack, there may be nobody to say where.
+-- client_address): true, or false and what _failed takes.
 local function guard(self, step, request, client_address)
   local ok, failed = xpcall(step, failure, self, request, client_address)
-  if ok or getmetatable(failed) == Failure then return ok, failed end
-  return false, {err = failed, traceback = describe(failed)}
+  if ok then return true end
+  return false, explain(failed)
 end
 
 local PAUSE = 0.1  -- seconds that a listener rests without descriptors
@@ -363,6 +369,7 @@ end
 -- For mix-ins.
 BaseServer._guard, BaseServer._wait, BaseServer._take = guard, wait, take
 BaseServer._turn, BaseServer._take_queued = turn, take_queued
+BaseServer._failure, BaseServer._explain = failure, explain
 BaseServer._describe = describe
 
 -- This is where the errors of a request end.
