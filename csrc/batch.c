@@ -42,6 +42,9 @@ typedef struct Slot {
   _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))];
 } Slot;
 
+/* How many clients a batch remembers, a power of two. */
+#define KNOWN_BITS 6
+
 typedef struct Batch {
   int room;          /* datagrams that fit */
   size_t size;       /* bytes that may come with one receive */
@@ -49,6 +52,9 @@ typedef struct Batch {
   int next, count;   /* those that are here */
   char *memory;      /* room * size bytes, behind the slots */
   lua_Integer begun; /* requests, since somebody asked */
+  /* address objects of clients, at places that their bytes say, which the
+  ** table KNOWN holds; NULL: none */
+  const void *known[1 << KNOWN_BITS];
 #if HAS_MMSG
   struct mmsghdr *heads; /* as many, behind that */
 #endif
@@ -56,8 +62,8 @@ typedef struct Batch {
 } Batch;
 
 /* upvalues of its functions: the loop, the batch, the metatable of addresses,
-** and names of fields */
-enum { BATCH = 2, META, REQUEST, CLIENT, SERVER, SHUTDOWN };
+** the table of known ones, and names of fields */
+enum { BATCH = 2, META, KNOWN, REQUEST, CLIENT, SERVER, SHUTDOWN };
 
 static const char *const field_names[] = {"request", "client_address", "server",
                                           "_shutdown_request"};
@@ -186,6 +192,41 @@ static int batch_fill(lua_State *L) {
 ** Handing out
 */
 
+/* The place among the known for an address that may be there, or -1. */
+static int place_of(const cs_Address *a) {
+  uint32_t h, words[4];
+  if (a->u.any.sa_family == AF_INET && a->len == sizeof a->u.in)
+    h = a->u.in.sin_addr.s_addr ^ a->u.in.sin_port;
+  else if (a->u.any.sa_family == AF_INET6 && a->len == sizeof a->u.in6) {
+    memcpy(words, &a->u.in6.sin6_addr, sizeof words);
+    h = words[0] ^ words[1] ^ words[2] ^ words[3] ^ a->u.in6.sin6_port;
+  } else
+    return -1;
+  return (int)(h * 0x9e3779b1u >> (32 - KNOWN_BITS));
+}
+
+/* Is this, which is NULL or has the bytes of some address, of that one? */
+static int is_same(const struct sockaddr *known, const cs_Address *a) {
+  return known != NULL && known->sa_family == a->u.any.sa_family &&
+         memcmp(known, &a->u, a->len) == 0;
+}
+
+/* Push the address of a client.  Most send more than one datagram: the object,
+** which nothing can change, is then the one that the last of them had. */
+static void push_client(lua_State *L, Batch *b, const cs_Address *a,
+                        int proto) {
+  int place = place_of(a);
+  if (place >= 0 && is_same(b->known[place], a)) {
+    lua_rawgeti(L, UP(KNOWN), place + 1);
+    return;
+  }
+  cs_pushaddresswith(L, a, proto, UP(META));
+  if (place < 0) return;
+  lua_pushvalue(L, -1);
+  lua_rawseti(L, UP(KNOWN), place + 1);
+  b->known[place] = lua_touserdata(L, -1);
+}
+
 /* Push {data, sock} and the address of the next datagram, which came to the
 ** socket at index 1; 0 when there is none, or the socket is closed. */
 static int push_next(lua_State *L, Batch *b, const cs_Socket *s) {
@@ -202,7 +243,7 @@ static int push_next(lua_State *L, Batch *b, const cs_Socket *s) {
   lua_pushlstring(L, (char *)slot->iov.iov_base + slot->given,
                   len < b->most ? len : b->most);
   lua_rawseti(L, -2, 1);
-  cs_pushaddresswith(L, &slot->from, s->proto, UP(META));
+  push_client(L, b, &slot->from, s->proto);
   slot->given += len;
   if (slot->given == slot->len) b->next++;
   return 2;
@@ -408,6 +449,7 @@ static void set_funcs(lua_State *L, int batch) {
   lua_pushvalue(L, UP(1));
   lua_pushvalue(L, batch);
   cs_pushaddressmeta(L);
+  lua_createtable(L, 1 << KNOWN_BITS, 0);
   for (int i = 0; i < FIELDS; i++) lua_pushstring(L, field_names[i]);
   luaL_setfuncs(L, funcs, SHUTDOWN);
 }

@@ -266,6 +266,37 @@ for name, Server in pairs {UDPServer = UDPServer,
       assert.are.equal(3, server.stats.failed)
     end)
 
+    for kind, make in pairs(kinds) do
+      if kind ~= "AF_UNIX" then
+        it("is answered to each of many clients, " .. kind, function()
+          local addresses = {}
+          local server = make(Server, handler(function(self)
+            table.insert(addresses, self.client_address)
+            echo(self)
+          end))
+          loop.run(function()
+            local _server <close> = server
+            local task = loop.spawn(server.serve_forever, server)
+            local clients = {}
+            for i = 1, 150 do clients[i] = client_of(server) end
+            for turn = 1, 2 do
+              for i, client in ipairs(clients) do
+                client:send(i .. "/" .. turn)
+              end
+              for i, client in ipairs(clients) do
+                assert.are.equal(i .. "/" .. turn, client:recv(10))
+                assert.is_true(client:getsockname() ==
+                  addresses[(turn - 1) * 150 + i])
+              end
+            end
+            for _, client in ipairs(clients) do client:close() end
+            server:shutdown()
+            task:join()
+          end)
+        end)
+      end
+    end
+
     it("shows in the stats as far as it has been begun", function()
       local seen = {}
       local server = Server(anywhere, handler(function(self)
