@@ -90,14 +90,15 @@ typedef struct cs_Loop {
   int64_t scope;  /* what loop.timeout allows outside of tasks */
   int64_t default_timeout;
   int lent; /* one more than a descriptor that dup has made for a socket */
-  const void *socketmeta; /* identity of the plain socket's metatable */
-  const void *safemeta;   /* and of csock.safe's plain socket's */
-  cs_Link ready, batch;   /* to run; those of them whose turn it is */
-  size_t live, polled;    /* tasks, and how many of them wait for a source */
-  size_t peak;            /* the most there were since they were last few */
-  int64_t spin;           /* nanoseconds to poll before sleeping */
-  lua_Integer spawned;    /* tasks ever */
-  int64_t turned;         /* when this turn began */
+  const void *socketmeta;  /* identity of the plain socket's metatable */
+  const void *safemeta;    /* and of csock.safe's plain socket's */
+  const void *addressmeta; /* and of addresses' */
+  cs_Link ready, batch;    /* to run; those of them whose turn it is */
+  size_t live, polled;     /* tasks, and how many of them wait for a source */
+  size_t peak;             /* the most there were since they were last few */
+  int64_t spin;            /* nanoseconds to poll before sleeping */
+  lua_Integer spawned;     /* tasks ever */
+  int64_t turned;          /* when this turn began */
   cs_Slow slow;
   cs_Timers timers;
   cs_Poller poller;
