@@ -30,10 +30,12 @@ typedef struct cs_Link {
 /* A descriptor as the loop sees it; it lives inside its owner. */
 typedef struct cs_Source {
   int fd;                /* -1: closed */
-  unsigned char watched; /* the poller knows it */
+  unsigned char watched; /* what the poller tells of it: CS_READ, CS_WRITE */
   unsigned char idle;    /* CS_READ: the last read left nothing behind */
   unsigned char wary;    /* a short read proves nothing: never set idle */
   unsigned char shared;  /* with other processes, for reading only */
+  unsigned char chatty;  /* each write makes it writable again: not to be told
+                         ** of that while nobody waits for it */
   cs_Link readers, writers;
 } cs_Source;
 
