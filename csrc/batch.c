@@ -147,6 +147,15 @@ static void prepare(Batch *b) {
 
 #endif
 
+/* When less came than was asked for, has the queue been emptied?  Then the next
+** datagram is an event.  Not known after errors (`wary`), which end a batch as
+** well, or of families other than these. */
+static int knows_end(const cs_Socket *s) {
+  return HAS_MMSG && !s->h.source.wary &&
+         (s->family == AF_INET || s->family == AF_INET6 ||
+          s->family == AF_UNIX);
+}
+
 /* How many may be taken is at index 3. */
 static int try_fill(lua_State *L, cs_Handle *h, int dontwait) {
   cs_Socket *s = (cs_Socket *)h;
@@ -160,6 +169,7 @@ static int try_fill(lua_State *L, cs_Handle *h, int dontwait) {
   }
   b->next = 0;
   b->count = n;
+  if (n < most && knows_end(s)) h->source.idle |= CS_READ;
   h->loop->budget -= n - 1; /* each is an operation */
   lua_pushboolean(L, 1);
   return 1;
