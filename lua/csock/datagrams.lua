@@ -55,9 +55,8 @@ local function batch_of(self, usual)
   return batch
 end
 
--- How many may be taken now, not to have more requests than there is room for.
-local function room(self, batch)
-  local limit = self.max_connections
+-- How many may be taken now, not to have more requests than `limit`.
+local function room(self, batch, limit)
   if not limit then return batch.most end
   return math.max(math.min(batch.most, limit - self:_active()), 1)
 end
@@ -108,7 +107,7 @@ end
 local function answer(self, usual, alone)
   local step, meta, setup = steps_of(self, usual, alone)
   return self._batch.answer(self.socket, self, step, meta, setup,
-    self._failure, fail, end_in_time)
+    usual._failure, fail, end_in_time)
 end
 
 local function answer_here(self, batch, usual)
@@ -127,10 +126,10 @@ local Threading -- ThreadingMixIn
 
 local function in_tasks(self, usual)
   Threading = Threading or require "csock.mixin".ThreadingMixIn
-  return not self.slow_callback and -- which looks at each request's task
-    self.process_request == Threading.process_request and
+  return self.process_request == Threading.process_request and
     self.process_request_thread == Threading.process_request_thread and
-    self.verify_request == usual.verify_request
+    self.verify_request == usual.verify_request and
+    not self.slow_callback -- which looks at each request's task
 end
 
 local function worker(self, usual)
@@ -154,13 +153,14 @@ end
 function datagrams.turn(self, timeout, usual)
   local batch = batch_of(self, usual)
   if not batch then return usual._turn(self, timeout) end
-  if self.max_connections then
+  local limit = self.max_connections
+  if limit then
     timeout = limits.make_room(self, timeout)
     if timeout == false then return not self._shutdown_request end
   end
   self._accepting = true
   local ok, ready, err = pcall(batch.fill, self.socket, timeout,
-    room(self, batch))
+    room(self, batch, limit))
   self._accepting = false
   if not ok then
     self:accept_error(ready)

@@ -369,7 +369,7 @@ end
 -- For mix-ins.
 BaseServer._guard, BaseServer._wait, BaseServer._take = guard, wait, take
 BaseServer._turn, BaseServer._take_queued = turn, take_queued
-BaseServer._failure, BaseServer._explain = failure, explain
+BaseServer._explain = explain
 BaseServer._describe = describe
 
 -- This is where the errors of a request end.
@@ -622,7 +622,7 @@ function UDPServer:server_activate() end -- a datagram socket does not listen
 
 function UDPServer:close_request() end -- nor has a request one of its own
 
-local usual = {_turn = turn, _process = process}
+local usual = {_turn = turn, _process = process, _failure = failure}
 for _, name in ipairs {"_wait", "get_request", "verify_request",
   "process_request", "finish_request", "shutdown_request", "close_request"} do
   usual[name] = UDPServer[name]
