@@ -43,7 +43,7 @@ typedef struct Slot {
 } Slot;
 
 /* How many clients a batch remembers, a power of two. */
-#define KNOWN_BITS 6
+#define KNOWN_BITS 8
 
 typedef struct Batch {
   int room;          /* datagrams that fit */
@@ -202,7 +202,8 @@ static int batch_fill(lua_State *L) {
 ** Handing out
 */
 
-/* The place among the known for an address that may be there, or -1. */
+/* The place among the known for an address that may be there, or at the one
+** beside it; or -1. */
 static int place_of(const cs_Address *a) {
   uint32_t h, words[4];
   if (a->u.any.sa_family == AF_INET && a->len == sizeof a->u.in)
@@ -226,12 +227,14 @@ static int is_same(const struct sockaddr *known, const cs_Address *a) {
 static void push_client(lua_State *L, Batch *b, const cs_Address *a,
                         int proto) {
   int place = place_of(a);
+  if (place >= 0 && !is_same(b->known[place], a)) place ^= 1;
   if (place >= 0 && is_same(b->known[place], a)) {
     lua_rawgeti(L, UP(KNOWN), place + 1);
     return;
   }
   cs_pushaddresswith(L, a, proto, UP(META));
   if (place < 0) return;
+  place ^= (int)(b->begun & 1); /* either one has to go */
   lua_pushvalue(L, -1);
   lua_rawseti(L, UP(KNOWN), place + 1);
   b->known[place] = lua_touserdata(L, -1);
