@@ -52,6 +52,7 @@ typedef struct Batch {
   int next, count;   /* those that are here */
   char *memory;      /* room * size bytes, behind the slots */
   lua_Integer begun; /* requests, since somebody asked */
+  int ending;        /* its server has been told to stop */
   /* address objects of clients, at places that their bytes say, which the
   ** table KNOWN holds; NULL: none */
   const void *known[1 << KNOWN_BITS];
@@ -63,11 +64,11 @@ typedef struct Batch {
 
 /* upvalues of its functions: the loop, the batch, the metatable of addresses,
 ** the table of known ones, and names of fields */
-enum { BATCH = 2, META, KNOWN, REQUEST, CLIENT, SERVER, SHUTDOWN };
+enum { BATCH = 2, META, KNOWN, REQUEST, CLIENT, SERVER };
 
-static const char *const field_names[] = {"request", "client_address", "server",
-                                          "_shutdown_request"};
-enum { FIELDS = 4 };
+static const char *const field_names[] = {"request", "client_address",
+                                          "server"};
+enum { FIELDS = 3 };
 
 #define UP(n) lua_upvalueindex(n)
 
@@ -357,14 +358,10 @@ static int push_call(lua_State *L, lua_KContext *stage) {
 /* A request is over: after shutdown(), are all? */
 static void end_request(lua_State *L) {
   lua_settop(L, AT_OVER);
-  lua_pushvalue(L, UP(SHUTDOWN));
-  lua_rawget(L, AT_SERVER);
-  if (lua_toboolean(L, -1)) {
-    lua_pushvalue(L, AT_OVER);
-    lua_pushvalue(L, AT_SERVER);
-    lua_call(L, 1, 0);
-  }
-  lua_settop(L, AT_OVER);
+  if (!get_batch(L)->ending) return;
+  lua_pushvalue(L, AT_OVER);
+  lua_pushvalue(L, AT_SERVER);
+  lua_call(L, 1, 0);
 }
 
 static int answered(lua_State *L, int status, lua_KContext stage);
@@ -406,17 +403,24 @@ static int answered(lua_State *L, int status, lua_KContext stage) {
   }
 }
 
-/* answer(sock, server, step, meta, setup, failure, failed, over): make requests
-** of the datagrams that are left, which came to this socket, one after the
-** other, and do step(server, request, client_address) for each; where there is
-** `meta`, a metatable, make the handler {request =, client_address =, server =}
-** and do setup(handler), unless that is false, and step(handler).  When one of
-** these fails, failed(server, request, client_address, what), in which `what`
-** is the answer of the message handler `failure`, says whether to leave the
-** rest alone.  After shutdown(), over(server) is called when one is over. */
+/* hurry(): the server has been told to stop. */
+static int batch_hurry(lua_State *L) {
+  get_batch(L)->ending = 1;
+  return 0;
+}
+
+/* answer(sock, server, step, meta, setup, failure, failed, over, ending): make
+** requests of the datagrams that are left, which came to this socket, one after
+** the other, and do step(server, request, client_address) for each; where there
+** is `meta`, a metatable, make the handler {request =, client_address =,
+** server =} and do setup(handler), unless that is false, and step(handler).
+** When one of these fails, failed(server, request, client_address, what), in
+** which `what` is the answer of the message handler `failure`, says whether to
+** leave the rest alone.  With `ending`, and after hurry(), over(server) is
+** called whenever a request is over. */
 static int batch_answer(lua_State *L) {
   cs_tosocket(L);
-  luaL_checktype(L, AT_SERVER, LUA_TTABLE);
+  get_batch(L)->ending = lua_toboolean(L, AT_OVER + 1);
   lua_settop(L, AT_OVER);
   return answered(L, LUA_OK, NOTHING);
 }
@@ -451,25 +455,21 @@ static Batch *push_batch(lua_State *L, int room, size_t size, size_t most) {
 /* Set the functions of the batch at 'batch' in the table on top. */
 static void set_funcs(lua_State *L, int batch) {
   static const luaL_Reg funcs[] = {
-      {"answer", batch_answer},
-      {"begun", batch_begun},
-      {"drop", batch_drop},
-      {"fill", batch_fill},
-      {"left", batch_left},
-      {"take", batch_take},
-      {NULL, NULL},
+      {"answer", batch_answer}, {"begun", batch_begun}, {"drop", batch_drop},
+      {"fill", batch_fill},     {"hurry", batch_hurry}, {"left", batch_left},
+      {"take", batch_take},     {NULL, NULL},
   };
   lua_pushvalue(L, UP(1));
   lua_pushvalue(L, batch);
   cs_pushaddressmeta(L);
   lua_createtable(L, 1 << KNOWN_BITS, 0);
   for (int i = 0; i < FIELDS; i++) lua_pushstring(L, field_names[i]);
-  luaL_setfuncs(L, funcs, SHUTDOWN);
+  luaL_setfuncs(L, funcs, SERVER);
 }
 
-/* batch(room, size, most) -> {answer =, begun =, drop =, fill =, left =,
-** take =}: functions for datagrams of one socket, up to `room` (1 to 1024)
-** receives at a time, each of the first `size` bytes (1 to 65536); of a
+/* batch(room, size, most) -> {answer =, begun =, drop =, fill =, hurry =,
+** left =, take =}: functions for datagrams of one socket, up to `room` (1 to
+** 1024) receives at a time, each of the first `size` bytes (1 to 65536); of a
 ** datagram the first `most` are kept. */
 static int socket_batch(lua_State *L) {
   int room = cs_checkint(L, 1), size = cs_checkint(L, 2);

@@ -107,7 +107,7 @@ end
 local function answer(self, usual, alone)
   local step, meta, setup = steps_of(self, usual, alone)
   return self._batch.answer(self.socket, self, step, meta, setup,
-    usual._failure, fail, end_in_time)
+    usual._failure, fail, end_in_time, self._shutdown_request)
 end
 
 local function answer_here(self, batch, usual)

@@ -417,6 +417,7 @@ end
 --- shutdown(): stop serve_forever, at once; legal everywhere, in a handler too.
 function BaseServer:shutdown()
   self._shutdown_request = true
+  if self._batch then self._batch.hurry() end
   if not self._retiring then self:_hurry() end
   self:_wake()
 end
