@@ -208,9 +208,15 @@ for name, Server in pairs {UDPServer = UDPServer,
     end)
 
     it("makes handlers of functions and of plain tables", function()
+      local Finishing = handler(function() end)
+      Finishing.finish = echo
       local list = {function(request, client_address)
         request[2]:sendto(request[1], client_address)
-      end, {handle = echo}}
+        return true
+      end, function(request, client_address, server)
+        assert(server.socket == request[2])
+        return Finishing(request, client_address, server)
+      end, {handle = echo}, Finishing}
       for _, Handler in ipairs(list) do
         assert.are.same(numbers(3),
           burst(Server(anywhere, Handler), numbers(3), function(client)

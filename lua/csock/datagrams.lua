@@ -76,11 +76,14 @@ end
 local function steps_of(self, usual, alone)
   if not alone then return usual._process end
   if is_plain(self, usual) then
-    local meta, methods = plain(self.RequestHandlerClass, fill)
+    local cls = self.RequestHandlerClass
+    if type(cls) == "function" then return usual._call end
+    local meta, methods = plain(cls, fill)
     if meta and methods.finish == nothing and methods.handle then
       local setup = methods.setup
       return methods.handle, meta, setup ~= nothing and setup
     end
+    return usual._run
   end
   return usual.process_request
 end

@@ -63,31 +63,37 @@ local function answer_and_finish(handler, handle)
   if handle then handle(handler) end
 end
 
--- Make a handler for one request, and let it answer.  What is called instead
--- of a class may answer by itself, and return anything.
--- No call is made here that a tail call can spare, nor in what leads here: a
--- waiting request's stack is then a handler's and nothing else, and stays below
--- the size at which Lua doubles it.
-local function run(cls, request, client_address, server)
-  local meta, methods = plain(cls, fill)
-  local handler
-  if meta then
-    handler = setmetatable({
-      request = request, client_address = client_address, server = server,
-    }, meta)
-  else
-    local make = makers[cls] or find_maker(cls)
-    handler = make(request, client_address, server)
-    local kind = type(handler)
-    if kind ~= "table" and kind ~= "userdata" then return end
-    methods = handler
-  end
+-- Let a handler answer, whose methods are in `methods`.
+local function use(handler, methods)
   local setup, handle, finish = methods.setup, methods.handle, methods.finish
   if setup and setup ~= nothing then setup(handler) end
   if finish and finish ~= nothing then
     return answer_and_finish(handler, handle)
   end
   if handle then return handle(handler) end
+end
+
+-- The same for what was called instead of a class: it may have answered by
+-- itself, and returned anything.
+local function use_made(handler)
+  if handler == nil then return end
+  local kind = type(handler)
+  if kind == "table" or kind == "userdata" then return use(handler, handler) end
+end
+
+-- Make a handler for one request, and let it answer.
+-- No call is made here that a tail call can spare, nor in what leads here: a
+-- waiting request's stack is then a handler's and nothing else, and stays below
+-- the size at which Lua doubles it.
+local function run(cls, request, client_address, server)
+  local meta, methods = plain(cls, fill)
+  if meta then
+    return use(setmetatable({
+      request = request, client_address = client_address, server = server,
+    }, meta), methods)
+  end
+  local make = makers[cls] or find_maker(cls)
+  return use_made(make(request, client_address, server))
 end
 
 local function run_within(limit, server, request, client_address)
@@ -623,7 +629,20 @@ function UDPServer:server_activate() end -- a datagram socket does not listen
 
 function UDPServer:close_request() end -- nor has a request one of its own
 
-local usual = {_turn = turn, _process = process, _failure = failure}
+-- What all the usual hooks of a request that has no socket of its own do, when
+-- a function makes the handlers, or anything else.
+local function call_alone(self, request, client_address)
+  return use_made(self.RequestHandlerClass(request, client_address, self))
+end
+
+local function run_alone(self, request, client_address)
+  return run(self.RequestHandlerClass, request, client_address, self)
+end
+
+local usual = {
+  _turn = turn, _process = process, _failure = failure, _call = call_alone,
+  _run = run_alone,
+}
 for _, name in ipairs {"_wait", "get_request", "verify_request",
   "process_request", "finish_request", "shutdown_request", "close_request"} do
   usual[name] = UDPServer[name]
