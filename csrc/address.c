@@ -149,13 +149,26 @@ static int parse_items(lua_State *L, int arg, int family, int proto,
   return err == 0 ? 1 : err;
 }
 
-/* Copy the address at 'arg', if it is an object of this family. */
-int cs_copyaddress(lua_State *L, int arg, int family, cs_Address *a) {
+static int copy_address(lua_State *L, int arg, int family, cs_Address *a) {
   const struct sockaddr *given = testaddress(L, arg);
   if (given == NULL || given->sa_family != family) return 0;
   a->len = (socklen_t)lua_rawlen(L, arg);
   memcpy(&a->u, given, a->len);
   return 1;
+}
+
+/* The address object at 'arg', where it is, and how long; NULL for what is none
+** or of another family.  'meta' is their metatable's lua_topointer. */
+const struct sockaddr *cs_seeaddress(lua_State *L, int arg, int family,
+                                     const void *meta, socklen_t *len) {
+  const struct sockaddr *sa = lua_touserdata(L, arg);
+  const void *own;
+  if (sa == NULL || !lua_getmetatable(L, arg)) return NULL;
+  own = lua_topointer(L, -1);
+  lua_pop(L, 1);
+  if (own != meta || sa->sa_family != family) return NULL;
+  *len = (socklen_t)lua_rawlen(L, arg);
+  return sa;
 }
 
 /* The address at 'arg' for a socket of this family and protocol.  Returns 1
@@ -168,7 +181,7 @@ int cs_checkaddress(lua_State *L, int arg, int family, int proto,
 #if defined(AF_RDS)
   if (family == AF_RDS) family = AF_INET; /* rds(7) */
 #endif
-  if (cs_copyaddress(L, arg, family, a)) return 1;
+  if (copy_address(L, arg, family, a)) return 1;
   if (testaddress(L, arg) != NULL) cs_badaddress(L, arg, "of another family");
   memset(a, 0, sizeof *a);
   switch (family) {

@@ -22,7 +22,8 @@ typedef struct cs_Address {
 
 int cs_checkaddress(lua_State *L, int arg, int family, int proto,
                     cs_Address *a);
-int cs_copyaddress(lua_State *L, int arg, int family, cs_Address *a);
+const struct sockaddr *cs_seeaddress(lua_State *L, int arg, int family,
+                                     const void *meta, socklen_t *len);
 void cs_pushaddress(lua_State *L, const cs_Address *a, int proto);
 void cs_pushaddresswith(lua_State *L, const cs_Address *a, int proto, int meta);
 void cs_pushaddressmeta(lua_State *L);

@@ -1,7 +1,8 @@
 /* batch: datagrams taken from a socket several at a time (recvmmsg(2)), and
-** handed out one by one as the requests of a server.
-** Not here: when a server does so, and what it does with them, which is Lua's
-** (lua/csock/datagrams.lua); datagrams in general (transfer).
+** answered one by one as the requests of a server.
+** Not here: when a server does so, which hooks have a say, and what becomes of
+** a request that fails, which is Lua's (lua/csock/datagrams.lua); datagrams in
+** general (transfer).
 ** Invariant: those from `next` up to `count` have come and were not handed out
 ** yet; nothing is received while there are any. */
 
@@ -41,20 +42,35 @@ typedef struct Slot {
   _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))];
 } Slot;
 
+/* How many clients a batch remembers, a power of two. */
+#define KNOWN_BITS 8
+
 typedef struct Batch {
-  int room;        /* datagrams that fit */
-  size_t size;     /* bytes that may come with one receive */
-  size_t most;     /* bytes of a datagram that are handed out */
-  int next, count; /* those that are here */
-  char *memory;    /* room * size bytes, behind the slots */
+  int room;          /* datagrams that fit */
+  size_t size;       /* bytes that may come with one receive */
+  size_t most;       /* bytes of a datagram that are handed out */
+  int next, count;   /* those that are here */
+  char *memory;      /* room * size bytes, behind the slots */
+  lua_Integer begun; /* requests, since somebody asked */
+  int ending;        /* its server has been told to stop */
+  /* address objects of clients, at places that their bytes say, which the
+  ** table KNOWN holds; NULL: none */
+  const void *known[1 << KNOWN_BITS];
 #if HAS_MMSG
   struct mmsghdr *heads; /* as many, behind that */
 #endif
   Slot slots[];
 } Batch;
 
-/* upvalues of its functions: the loop, the batch, the metatable of addresses */
-enum { BATCH = 2, META = 3 };
+/* upvalues of its functions: the loop, the batch, the metatable of addresses,
+** the table of known ones, and names of fields */
+enum { BATCH = 2, META, KNOWN, REQUEST, CLIENT, SERVER };
+
+static const char *const field_names[] = {"request", "client_address",
+                                          "server"};
+enum { FIELDS = 3 };
+
+#define UP(n) lua_upvalueindex(n)
 
 static Batch *get_batch(lua_State *L) {
   return lua_touserdata(L, lua_upvalueindex(BATCH));
@@ -132,6 +148,15 @@ static void prepare(Batch *b) {
 
 #endif
 
+/* When less came than was asked for, has the queue been emptied?  Then the next
+** datagram is an event.  Not known after errors (`wary`), which end a batch as
+** well, or of families other than these. */
+static int knows_end(const cs_Socket *s) {
+  return HAS_MMSG && !s->h.source.wary &&
+         (s->family == AF_INET || s->family == AF_INET6 ||
+          s->family == AF_UNIX);
+}
+
 /* How many may be taken is at index 3. */
 static int try_fill(lua_State *L, cs_Handle *h, int dontwait) {
   cs_Socket *s = (cs_Socket *)h;
@@ -145,6 +170,7 @@ static int try_fill(lua_State *L, cs_Handle *h, int dontwait) {
   }
   b->next = 0;
   b->count = n;
+  if (n < most && knows_end(s)) h->source.idle |= CS_READ;
   h->loop->budget -= n - 1; /* each is an operation */
   lua_pushboolean(L, 1);
   return 1;
@@ -177,27 +203,70 @@ static int batch_fill(lua_State *L) {
 ** Handing out
 */
 
-/* take(sock) -> {data, sock}, address: the next datagram, which came to this
-** socket; nothing when there is none, or the socket is closed. */
-static int batch_take(lua_State *L) {
-  cs_Socket *s = cs_tosocket(L);
-  Batch *b = get_batch(L);
-  Slot *slot = &b->slots[b->next];
+/* The place among the known for an address that may be there, or at the one
+** beside it; or -1. */
+static int place_of(const cs_Address *a) {
+  uint32_t h, words[4];
+  if (a->u.any.sa_family == AF_INET && a->len == sizeof a->u.in)
+    h = a->u.in.sin_addr.s_addr ^ a->u.in.sin_port;
+  else if (a->u.any.sa_family == AF_INET6 && a->len == sizeof a->u.in6) {
+    memcpy(words, &a->u.in6.sin6_addr, sizeof words);
+    h = words[0] ^ words[1] ^ words[2] ^ words[3] ^ a->u.in6.sin6_port;
+  } else
+    return -1;
+  return (int)(h * 0x9e3779b1u >> (32 - KNOWN_BITS));
+}
+
+/* Is this, which is NULL or has the bytes of some address, of that one? */
+static int is_same(const struct sockaddr *known, const cs_Address *a) {
+  return known != NULL && known->sa_family == a->u.any.sa_family &&
+         memcmp(known, &a->u, a->len) == 0;
+}
+
+/* Push the address of a client.  Most send more than one datagram: the object,
+** which nothing can change, is then the one that the last of them had. */
+static void push_client(lua_State *L, Batch *b, const cs_Address *a,
+                        int proto) {
+  int place = place_of(a);
+  if (place >= 0 && !is_same(b->known[place], a)) place ^= 1;
+  if (place >= 0 && is_same(b->known[place], a)) {
+    lua_rawgeti(L, UP(KNOWN), place + 1);
+    return;
+  }
+  cs_pushaddresswith(L, a, proto, UP(META));
+  if (place < 0) return;
+  place ^= (int)(b->begun & 1); /* either one has to go */
+  lua_pushvalue(L, -1);
+  lua_rawseti(L, UP(KNOWN), place + 1);
+  b->known[place] = lua_touserdata(L, -1);
+}
+
+/* Push {data, sock} and the address of the next datagram, which came to the
+** socket at index 1; 0 when there is none, or the socket is closed. */
+static int push_next(lua_State *L, Batch *b, const cs_Socket *s) {
+  Slot *slot;
   size_t len;
   if (s->h.source.fd < 0) b->next = b->count; /* nobody can be answered */
   if (b->next == b->count) return 0;
+  slot = &b->slots[b->next];
   len = slot->len - slot->given;
   if (slot->each > 0 && slot->each < len) len = slot->each;
   lua_createtable(L, 2, 0);
+  lua_pushvalue(L, 1);
+  lua_rawseti(L, -2, 2);
   lua_pushlstring(L, (char *)slot->iov.iov_base + slot->given,
                   len < b->most ? len : b->most);
   lua_rawseti(L, -2, 1);
-  lua_pushvalue(L, 1);
-  lua_rawseti(L, -2, 2);
-  cs_pushaddresswith(L, &slot->from, s->proto, lua_upvalueindex(META));
+  push_client(L, b, &slot->from, s->proto);
   slot->given += len;
   if (slot->given == slot->len) b->next++;
   return 2;
+}
+
+/* take(sock) -> {data, sock}, address: the next datagram, which came to this
+** socket; nothing when there is none, or the socket is closed. */
+static int batch_take(lua_State *L) {
+  return push_next(L, get_batch(L), cs_tosocket(L));
 }
 
 /* left() -> how many there are. */
@@ -213,6 +282,147 @@ static int batch_drop(lua_State *L) {
   lua_pushinteger(L, b->count - b->next);
   b->next = b->count;
   return 1;
+}
+
+/* begun() -> how many requests answer() has begun since this was last asked. */
+static int batch_begun(lua_State *L) {
+  Batch *b = get_batch(L);
+  lua_pushinteger(L, b->begun);
+  b->begun = 0;
+  return 1;
+}
+
+/*
+** Answering
+*/
+
+/* Where things are on the stack of answer(): its arguments, the request under
+** way, what is called for it. */
+enum {
+  AT_SOCKET = 1,
+  AT_SERVER,
+  AT_STEP,
+  AT_META,
+  AT_SETUP,
+  AT_FAILURE,
+  AT_FAILED,
+  AT_OVER,
+  AT_REQUEST,
+  AT_CLIENT,
+  AT_CALL
+};
+
+/* What has been done for a request. */
+enum { NOTHING, SETUP, STEP, FAILED };
+
+static void set_field(lua_State *L, int table, int name, int value) {
+  lua_pushvalue(L, UP(name));
+  lua_pushvalue(L, value);
+  lua_rawset(L, table);
+}
+
+/* Push the handler of a request, whose class only sets these fields. */
+static void push_handler(lua_State *L) {
+  int handler = lua_gettop(L) + 1;
+  lua_createtable(L, 0, 3);
+  set_field(L, handler, REQUEST, AT_REQUEST);
+  set_field(L, handler, CLIENT, AT_CLIENT);
+  set_field(L, handler, SERVER, AT_SERVER);
+  lua_pushvalue(L, AT_META);
+  lua_setmetatable(L, handler);
+}
+
+/* Push the first thing to be called for a request, and its arguments: how many
+** these are.  Where that is setup, the handler lies below it. */
+static int push_call(lua_State *L, lua_KContext *stage) {
+  *stage = STEP;
+  if (lua_isnil(L, AT_META)) {
+    lua_pushvalue(L, AT_STEP);
+    lua_pushvalue(L, AT_SERVER);
+    lua_pushvalue(L, AT_REQUEST);
+    lua_pushvalue(L, AT_CLIENT);
+    return 3;
+  }
+  if (!lua_toboolean(L, AT_SETUP)) {
+    lua_pushvalue(L, AT_STEP);
+    push_handler(L);
+    return 1;
+  }
+  *stage = SETUP;
+  push_handler(L);
+  lua_pushvalue(L, AT_SETUP);
+  lua_pushvalue(L, AT_CALL);
+  return 1;
+}
+
+/* A request is over: after shutdown(), are all? */
+static void end_request(lua_State *L) {
+  lua_settop(L, AT_OVER);
+  if (!get_batch(L)->ending) return;
+  lua_pushvalue(L, AT_OVER);
+  lua_pushvalue(L, AT_SERVER);
+  lua_call(L, 1, 0);
+}
+
+static int answered(lua_State *L, int status, lua_KContext stage);
+
+/* Tell of the error on top: is the rest to be left alone? */
+static int call_failed(lua_State *L) {
+  if (lua_gettop(L) > AT_CALL) lua_replace(L, AT_CALL);
+  lua_settop(L, AT_CALL);
+  lua_pushvalue(L, AT_FAILED);
+  lua_insert(L, AT_REQUEST); /* failed, request, client, error */
+  lua_pushvalue(L, AT_SERVER);
+  lua_insert(L, AT_REQUEST + 1);
+  lua_callk(L, 4, 1, FAILED, answered);
+  return lua_toboolean(L, -1);
+}
+
+/* Go on where 'stage' has been reached, be it after a wait. */
+static int answered(lua_State *L, int status, lua_KContext stage) {
+  Batch *b = get_batch(L);
+  const cs_Socket *s = lua_touserdata(L, AT_SOCKET);
+  int n;
+  for (;;) {
+    if (status != LUA_OK && status != LUA_YIELD) {
+      if (call_failed(L)) return 0;
+    } else if (stage == FAILED && lua_toboolean(L, -1))
+      return 0;
+    if (stage == SETUP && (status == LUA_OK || status == LUA_YIELD)) {
+      lua_pushvalue(L, AT_STEP);
+      lua_insert(L, AT_CALL);
+      n = 1;
+      stage = STEP;
+    } else {
+      if (stage != NOTHING) end_request(L);
+      if (push_next(L, b, s) == 0) return 0;
+      b->begun++;
+      n = push_call(L, &stage);
+    }
+    status = lua_pcallk(L, n, 0, AT_FAILURE, stage, answered);
+  }
+}
+
+/* hurry(): the server has been told to stop. */
+static int batch_hurry(lua_State *L) {
+  get_batch(L)->ending = 1;
+  return 0;
+}
+
+/* answer(sock, server, step, meta, setup, failure, failed, over, ending): make
+** requests of the datagrams that are left, which came to this socket, one after
+** the other, and do step(server, request, client_address) for each; where there
+** is `meta`, a metatable, make the handler {request =, client_address =,
+** server =} and do setup(handler), unless that is false, and step(handler).
+** When one of these fails, failed(server, request, client_address, what), in
+** which `what` is the answer of the message handler `failure`, says whether to
+** leave the rest alone.  With `ending`, and after hurry(), over(server) is
+** called whenever a request is over. */
+static int batch_answer(lua_State *L) {
+  cs_tosocket(L);
+  get_batch(L)->ending = lua_toboolean(L, AT_OVER + 1);
+  lua_settop(L, AT_OVER);
+  return answered(L, LUA_OK, NOTHING);
 }
 
 /*
@@ -242,9 +452,25 @@ static Batch *push_batch(lua_State *L, int room, size_t size, size_t most) {
   return b;
 }
 
-/* batch(room, size, most) -> fill, take, left, drop: functions for datagrams of
-** one socket, up to `room` (1 to 1024) receives at a time, each of the first
-** `size` bytes (1 to 65536); of a datagram the first `most` are kept. */
+/* Set the functions of the batch at 'batch' in the table on top. */
+static void set_funcs(lua_State *L, int batch) {
+  static const luaL_Reg funcs[] = {
+      {"answer", batch_answer}, {"begun", batch_begun}, {"drop", batch_drop},
+      {"fill", batch_fill},     {"hurry", batch_hurry}, {"left", batch_left},
+      {"take", batch_take},     {NULL, NULL},
+  };
+  lua_pushvalue(L, UP(1));
+  lua_pushvalue(L, batch);
+  cs_pushaddressmeta(L);
+  lua_createtable(L, 1 << KNOWN_BITS, 0);
+  for (int i = 0; i < FIELDS; i++) lua_pushstring(L, field_names[i]);
+  luaL_setfuncs(L, funcs, SERVER);
+}
+
+/* batch(room, size, most) -> {answer =, begun =, drop =, fill =, hurry =,
+** left =, take =}: functions for datagrams of one socket, up to `room` (1 to
+** 1024) receives at a time, each of the first `size` bytes (1 to 65536); of a
+** datagram the first `most` are kept. */
 static int socket_batch(lua_State *L) {
   int room = cs_checkint(L, 1), size = cs_checkint(L, 2);
   int most = cs_checkint(L, 3);
@@ -253,16 +479,9 @@ static int socket_batch(lua_State *L) {
   luaL_argcheck(L, most >= 1 && most <= size, 3, "out of range");
   lua_settop(L, 3);
   push_batch(L, room, (size_t)size, (size_t)most);
-  cs_pushaddressmeta(L);
-  for (int i = 0; i < 4; i++) {
-    static const lua_CFunction made[] = {batch_fill, batch_take, batch_left,
-                                         batch_drop};
-    lua_pushvalue(L, lua_upvalueindex(1));
-    lua_pushvalue(L, 4);
-    lua_pushvalue(L, 5);
-    lua_pushcclosure(L, made[i], 3);
-  }
-  return 4;
+  lua_newtable(L);
+  set_funcs(L, 4);
+  return 1;
 }
 
 static const luaL_Reg batch_funcs[] = {

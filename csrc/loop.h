@@ -32,10 +32,12 @@ typedef struct cs_Link {
 /* A descriptor as the loop sees it; it lives inside its owner. */
 typedef struct cs_Source {
   int fd;                /* -1: closed */
-  unsigned char watched; /* the poller knows it */
+  unsigned char watched; /* what the poller tells of it: CS_READ, CS_WRITE */
   unsigned char idle;    /* CS_READ: the last read left nothing behind */
   unsigned char wary;    /* a short read proves nothing: never set idle */
   unsigned char shared;  /* with other processes, for reading only */
+  unsigned char chatty;  /* each write makes it writable again: not to be told
+                         ** of that while nobody waits for it */
   cs_Link readers, writers;
 } cs_Source;
 
@@ -91,15 +93,16 @@ typedef struct cs_Loop {
   int64_t scope;  /* what loop.timeout allows outside of tasks */
   int64_t default_timeout;
   int lent; /* one more than a descriptor that dup has made for a socket */
-  const void *socketmeta; /* identity of the plain socket's metatable */
-  const void *safemeta;   /* and of csock.safe's plain socket's */
-  cs_Link ready, batch;   /* to run; those of them whose turn it is */
-  uint32_t live, polled;  /* tasks, and how many of them wait for a source */
-  uint32_t peak;          /* the most there were since they were last few */
-  int64_t spin;           /* nanoseconds to poll before sleeping */
-  lua_Integer spawned;    /* tasks ever */
-  int64_t turned;         /* when this turn began */
-  size_t received;        /* bytes pushed as strings, since cs_ease */
+  const void *socketmeta;  /* identity of the plain socket's metatable */
+  const void *safemeta;    /* and of csock.safe's plain socket's */
+  const void *addressmeta; /* and of addresses' */
+  cs_Link ready, batch;    /* to run; those of them whose turn it is */
+  uint32_t live, polled;   /* tasks, and how many of them wait for a source */
+  uint32_t peak;           /* the most there were since they were last few */
+  int64_t spin;            /* nanoseconds to poll before sleeping */
+  lua_Integer spawned;     /* tasks ever */
+  int64_t turned;          /* when this turn began */
+  size_t received;         /* bytes pushed as strings, since cs_ease */
   cs_Slow slow;
   cs_Timers timers;
   cs_Poller poller;

@@ -4,10 +4,11 @@
 **
 ** watch() asks to be told, at least once, when 'fd' becomes ready for 'want',
 ** and at once if it is so already.  A persistent backend needs it only the
-** first time for a descriptor and goes on telling every change; the others
-** forget a descriptor with each report.  The tag comes back with the report:
-** the loop uses it to tell a descriptor from an older one of the same number.
-*/
+** first time for a descriptor (with CS_CHATTY: the first time for each 'want',
+** which then has the earlier ones, too) and goes on telling every change; the
+** others forget a descriptor with each report.  The tag comes back with the
+** report: the loop uses it to tell a descriptor from an older one of the same
+** number. */
 
 #ifndef cs_poller_h
 #define cs_poller_h
@@ -19,6 +20,9 @@
 /* added to 'want': processes share the descriptor, and not all of them need be
 ** woken for each event; for reading only */
 #define CS_SHARED 16
+/* each write makes it writable again, which nobody need be told but in 'want'
+ */
+#define CS_CHATTY 32
 
 typedef struct cs_Ready {
   uint64_t tag;

@@ -1,6 +1,7 @@
 /* poller_epoll: Linux.  Every descriptor is registered once, edge-triggered,
-** for everything; so a connection costs one epoll_ctl in its life, and the
-** kernel drops it when it is closed.  No state but the epoll descriptor. */
+** for everything that would not be reported in vain; so a connection costs one
+** epoll_ctl in its life, and the kernel drops it when it is closed.  No state
+** but the epoll descriptor. */
 
 #if defined(__linux__)
 
@@ -21,11 +22,13 @@ static int watch(cs_Poller *p, int fd, uint64_t tag, int want) {
   struct epoll_event e = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI |
                                     EPOLLET,
                           .data.u64 = tag};
+  if ((want & CS_CHATTY) && !(want & CS_WRITE)) e.events &= ~(uint32_t)EPOLLOUT;
 #if defined(EPOLLEXCLUSIVE)
   if (want & CS_SHARED) e.events = EPOLLIN | EPOLLET | EPOLLEXCLUSIVE;
 #endif
   if (epoll_ctl(p->fd, EPOLL_CTL_ADD, fd, &e) == 0) return 0;
-  /* the same open file under the same number again: detached and adopted */
+  /* the same open file under the same number again: detached and adopted; or
+  ** more is wanted than before */
   if (errno == EEXIST && epoll_ctl(p->fd, EPOLL_CTL_MOD, fd, &e) == 0) return 0;
   return -errno;
 }

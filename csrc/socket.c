@@ -71,9 +71,12 @@ cs_Socket *cs_pushsocket(lua_State *L, cs_Loop *loop, int safe) {
   return push_closed(L, loop, safe, 0);
 }
 
-/* Give a closed socket its descriptor, whose O_NONBLOCK is 'nonblock'. */
+/* Give a closed socket, of a type that is known, its descriptor, whose
+** O_NONBLOCK is 'nonblock'.  The system tells a writer of datagrams whenever
+** one has gone, but that of a TCP stream only when it had to wait. */
 void cs_opensocket(cs_Socket *s, int fd, int nonblock) {
   s->h.source.fd = fd;
+  s->h.source.chatty = s->type == SOCK_DGRAM;
   s->h.nonblock = (unsigned char)nonblock;
   s->closed = 0;
 }
@@ -252,10 +255,10 @@ static int try_accept(lua_State *L, cs_Handle *h, int dontwait) {
   fd = accept4(h->source.fd, &a.u.any, &a.len,
                SOCK_CLOEXEC | (nonblock ? SOCK_NONBLOCK : 0));
   if (fd < 0) return -errno;
-  cs_opensocket(new, fd, nonblock);
   new->family = s->family;
   new->type = s->type;
   new->proto = s->proto;
+  cs_opensocket(new, fd, nonblock);
   cs_pushaddress(L, &a, s->proto);
   return 2;
 }

@@ -13,7 +13,7 @@ typedef cs_Slot Slot;
 
 void cs_opensource(cs_Source *s, int fd) {
   s->fd = fd;
-  s->watched = s->idle = s->wary = s->shared = 0;
+  s->watched = s->idle = s->wary = s->shared = s->chatty = 0;
   cs_initlist(&s->readers);
   cs_initlist(&s->writers);
 }
@@ -65,17 +65,21 @@ int cs_watch(cs_Loop *loop, cs_Source *s, int want) {
   Slot *slot;
   size_t fd = (size_t)s->fd;
   int err;
-  if (s->watched && loop->poller.ops->persistent) return 0;
+  if ((s->watched & want) == want && loop->poller.ops->persistent) return 0;
   if (fd >= loop->nslots && (err = grow_slots(loop, fd)) != 0) return err;
   slot = &loop->slots[fd];
   if (!s->watched) slot->generation++;
-  if (s->shared) want |= CS_SHARED;
+  if (s->shared)
+    want |= CS_SHARED;
+  else if (s->chatty)
+    want |= CS_CHATTY | (loop->poller.ops->persistent ? s->watched : 0);
   err = loop->poller.ops->watch(&loop->poller, s->fd,
                                 (uint64_t)slot->generation << 32 | fd, want);
   if (err != 0) return err;
   if (slot->source != NULL && slot->source != s) displace(loop, slot->source);
   slot->source = s;
-  s->watched = 1;
+  s->watched = CS_READ | CS_WRITE;
+  if (want & CS_CHATTY) s->watched &= (unsigned char)want;
   return 0;
 }
 

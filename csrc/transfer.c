@@ -458,10 +458,10 @@ static int sock_sendall(lua_State *L) {
 }
 
 static int transmit_to(lua_State *L, cs_Socket *s, const char *data, size_t len,
-                       int flags, const cs_Address *a) {
-  ssize_t n = sendto(s->h.source.fd, data, len, flags | MSG_NOSIGNAL, &a->u.any,
-                     a->len);
-  if (n < 0 && errno == EAGAIN && a->u.any.sa_family == AF_UNIX)
+                       int flags, const struct sockaddr *sa, socklen_t salen) {
+  ssize_t n =
+      sendto(s->h.source.fd, data, len, flags | MSG_NOSIGNAL, sa, salen);
+  if (n < 0 && errno == EAGAIN && sa->sa_family == AF_UNIX)
     return -CS_ELATER; /* the receiver's queue is full, not this socket's */
   if (n < 0) return -errno;
   cs_notesent(s, n);
@@ -476,31 +476,18 @@ static int try_sendto(lua_State *L, cs_Handle *h, int dontwait) {
   int flags = (int)lua_tointeger(L, 3) | dontwait;
   cs_Address a;
   cs_checkaddress(L, 4, s->family, 0, &a);
-  return transmit_to(L, s, data, len, flags, &a);
+  return transmit_to(L, s, data, len, flags, &a.u.any, a.len);
 }
 
 static const cs_Op op_sendto = {"sendto", CS_WRITE, 4, try_sendto, NULL, 0};
 
-/* sock:sendto(data, [flags,] address) -> how many bytes went.  (sendto(2)) */
-static int sock_sendto(lua_State *L) {
-  cs_Socket *s = cs_tosocket(L);
-  int last = lua_gettop(L) < 4 ? 3 : 4, flags, named = 0, dontwait;
-  int n = CS_UNTRIED;
-  int64_t patience;
-  size_t len;
-  const char *data;
-  cs_Address a;
-  luaL_argcheck(L, lua_gettop(L) <= 4, 5, "3 arguments at most");
-  data = cs_checkdata(L, 2, &len);
-  flags = last == 4 ? cs_checkint(L, 3) : 0;
-  patience = cs_patience(s, flags);
-  lua_settop(L, last);
-  if (cs_copyaddress(L, last, s->family, &a)) { /* as those that have come */
-    if (cs_mayattempt(L, &s->h, CS_WRITE, patience, &dontwait)) {
-      n = transmit_to(L, s, data, len, flags | dontwait, &a);
-      if (n >= 0) return n;
-    }
-  } else
+/* The arguments, with their flags, for an attempt of the driver's, after one
+** that said 'n'; where the address is an object, there is no name to look up.
+*/
+static int drive_sendto(lua_State *L, cs_Socket *s, int last, int is_object,
+                        int64_t patience, int n) {
+  int named = 0;
+  if (!is_object)
     named = cs_resolve(L, last, &s->h, s->family, s->proto, "sendto");
   if (named < 0) return -named;
   if (last == 3) {
@@ -509,6 +496,30 @@ static int sock_sendto(lua_State *L) {
   }
   if (named) return cs_drivenamed(L, &s->h, &op_sendto, patience);
   return cs_driveon(L, &s->h, &op_sendto, patience, n);
+}
+
+/* sock:sendto(data, [flags,] address) -> how many bytes went.  (sendto(2)) */
+static int sock_sendto(lua_State *L) {
+  cs_Socket *s = cs_tosocket(L);
+  int top = lua_gettop(L), last = top < 4 ? 3 : 4, flags, dontwait;
+  int n = CS_UNTRIED;
+  int64_t patience;
+  size_t len;
+  socklen_t salen;
+  const char *data;
+  const struct sockaddr *sa;
+  luaL_argcheck(L, top <= 4, 5, "3 arguments at most");
+  data = cs_checkdata(L, 2, &len);
+  flags = last == 4 ? cs_checkint(L, 3) : 0;
+  patience = cs_patience(s, flags);
+  if (top < last) lua_settop(L, last);
+  sa = cs_seeaddress(L, last, s->family, s->h.loop->addressmeta, &salen);
+  if (sa != NULL && /* as those that have come */
+      cs_mayattempt(L, &s->h, CS_WRITE, patience, &dontwait)) {
+    n = transmit_to(L, s, data, len, flags | dontwait, sa, salen);
+    if (n >= 0) return n;
+  }
+  return drive_sendto(L, s, last, sa != NULL, patience, n);
 }
 
 /*
@@ -586,6 +597,10 @@ static const luaL_Reg transfer_funcs[] = {
 
 /* Adds its methods to core.socket. */
 void cs_open_transfer(lua_State *L) {
+  cs_pushloop(L);
+  cs_pushaddressmeta(L);
+  ((cs_Loop *)lua_touserdata(L, -2))->addressmeta = lua_topointer(L, -1);
+  lua_pop(L, 2);
   lua_getfield(L, -1, "socket");
   cs_setraising(L, transfer_funcs);
   lua_getfield(L, -1, "methods");

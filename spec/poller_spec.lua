@@ -2,6 +2,8 @@
 -- Not here: what they report, which all specs of the loop see.
 
 local helper = require "spec.helper"
+local csock = require "csock"
+local loop = require "csock.loop"
 
 describe("the loop", function()
   it("goes on with more descriptors than may be opened by now", function()
@@ -31,5 +33,26 @@ describe("the loop", function()
     file:close()
     local program = helper.spawn_process(helper.lua .. " " .. name .. " 2>&1")
     assert.are.equal("EMFILE\n", program:read "a")
+  end)
+
+  it("tells who waits to send a datagram while another one reads", function()
+    local got = {}
+    loop.run(function()
+      local a, b = csock.socketpair(csock.AF_UNIX, csock.SOCK_DGRAM)
+      local _a <close> = a
+      local _b <close> = b
+      local reader = loop.spawn(a.recv, a, 100)
+      loop.sleep(0) -- it waits by now
+      local last = loop.spawn(function()
+        while #got < 100 do got[#got + 1] = b:recv(10000) end
+        b:send "end"
+      end)
+      for i = 1, 100 do -- far more than fit
+        a:send(tostring(i) .. (" "):rep(9000))
+      end
+      assert.are.equal("end", reader:join(5))
+      last:join()
+    end)
+    assert.are.equal("100", got[100]:match "%d+")
   end)
 end)

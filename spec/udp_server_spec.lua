@@ -208,9 +208,15 @@ for name, Server in pairs {UDPServer = UDPServer,
     end)
 
     it("makes handlers of functions and of plain tables", function()
+      local Finishing = handler(function() end)
+      Finishing.finish = echo
       local list = {function(request, client_address)
         request[2]:sendto(request[1], client_address)
-      end, {handle = echo}}
+        return true
+      end, function(request, client_address, server)
+        assert(server.socket == request[2])
+        return Finishing(request, client_address, server)
+      end, {handle = echo}, Finishing}
       for _, Handler in ipairs(list) do
         assert.are.same(numbers(3),
           burst(Server(anywhere, Handler), numbers(3), function(client)
@@ -238,6 +244,86 @@ for name, Server in pairs {UDPServer = UDPServer,
       local stats = server.stats
       assert.are.same({4, 0, 1, 3}, {stats.accepted, stats.active,
         stats.finished, stats.failed})
+    end)
+
+    it("gives it errors of setup, and those after a wait", function()
+      local Handler, failed = handler(function(self)
+        loop.sleep(0)
+        if self.request[1] == "2" then error("late", 0) end
+        echo(self)
+      end), {}
+      function Handler:setup()
+        if self.request[1] == "1" then error("early", 0) end
+        loop.sleep(0)
+        if self.request[1] == "3" then error("later", 0) end
+      end
+      local server = Server(anywhere, Handler)
+      function server:handle_error(request, client_address, err)
+        loop.sleep(0)
+        request[2]:sendto(request[1] .. err, client_address)
+        failed[#failed + 1] = err
+      end
+      local got = burst(server, numbers(5), function(client)
+        return receive(client, 5)
+      end)
+      table.sort(got)
+      assert.are.same({"1early", "2late", "3later", "4", "5"}, got)
+      assert.are.equal(3, #failed)
+      assert.are.equal(3, server.stats.failed)
+    end)
+
+    for kind, make in pairs(kinds) do
+      if kind ~= "AF_UNIX" then
+        it("is answered to each of many clients, " .. kind, function()
+          local addresses = {}
+          local server = make(Server, handler(function(self)
+            table.insert(addresses, self.client_address)
+            echo(self)
+          end))
+          loop.run(function()
+            local _server <close> = server
+            local task = loop.spawn(server.serve_forever, server)
+            local clients = {}
+            for i = 1, 150 do clients[i] = client_of(server) end
+            for turn = 1, 2 do
+              for i, client in ipairs(clients) do
+                client:send(i .. "/" .. turn)
+              end
+              for i, client in ipairs(clients) do
+                assert.are.equal(i .. "/" .. turn, client:recv(10))
+                assert.is_true(client:getsockname() ==
+                  addresses[(turn - 1) * 150 + i])
+              end
+            end
+            for _, client in ipairs(clients) do client:close() end
+            server:shutdown()
+            task:join()
+          end)
+        end)
+      end
+    end
+
+    it("shows in the stats as far as it has been begun", function()
+      local seen = {}
+      local server = Server(anywhere, handler(function(self)
+        local stats = self.server.stats
+        seen[#seen + 1] = stats.accepted + stats.finished / 10
+        echo(self)
+      end))
+      burst(server, numbers(3), function(client) return receive(client, 3) end)
+      assert.are.same({1.0, 2.1, 3.2}, seen)
+      server.batch_size = 5
+      assert.are.same({3, 3}, {server.stats.accepted, server.stats.finished})
+    end)
+
+    it("keeps its count when its size changes", function()
+      local server = Server(anywhere, handler(function(self)
+        self.server.batch_size = self.server.batch_size + 1
+        echo(self)
+      end))
+      server.batch_size = 2
+      burst(server, numbers(9), function(client) return receive(client, 9) end)
+      assert.are.equal(9, server.stats.accepted)
     end)
 
     it("is answered to its end after shutdown", function()

@@ -10,6 +10,7 @@ local core = require "csock.core"
 local limits = require "csock.limits"
 local loop = require "csock.loop"
 local misuse = require "csock.misuse"
+local stats = require "csock.stats"
 
 local plain = core.class.plain
 local fill, nothing = BaseRequestHandler.__init, BaseRequestHandler.handle
@@ -46,17 +47,16 @@ local function batch_of(self, usual)
   if math.type(size) ~= "integer" or size < 1 or size > 65536 then return end
   local gro, whole = pcall(index, self.socket, "gro")
   whole = gro and whole and 65536 or size -- what comes with one receive
-  batch = {count = count, size = size,
-    most = math.min(count, math.max(MEMORY // whole, 1))}
-  batch.fill, batch.take, batch.left, batch.drop =
-    core.socket.batch(batch.most, whole, size)
+  local most = math.min(count, math.max(MEMORY // whole, 1))
+  if batch then stats.take(self._account, batch) end
+  batch = core.socket.batch(most, whole, size)
+  batch.count, batch.size, batch.most = count, size, most
   self._batch = batch
   return batch
 end
 
--- How many may be taken now, not to have more requests than there is room for.
-local function room(self, batch)
-  local limit = self.max_connections
+-- How many may be taken now, not to have more requests than `limit`.
+local function room(self, batch, limit)
   if not limit then return batch.most end
   return math.max(math.min(batch.most, limit - self:_active()), 1)
 end
@@ -71,74 +71,53 @@ local function is_plain(self, usual)
     not self.request_timeout
 end
 
--- What the requests of a batch take, looked up once: `process`, or, where a
--- class that only sets fields makes the handlers, what they are made with.
--- Items 1 and 2 become the request under way, if there is one, and its client.
-local function job_of(self, usual, alone)
-  local job = {false, false, process = usual._process}
-  if not alone then return job end
-  job.process = usual.process_request
-  if not is_plain(self, usual) then return job end
-  local meta, methods = plain(self.RequestHandlerClass, fill)
-  if meta and methods.finish == nothing then
-    job.meta, job.handle = meta, methods.handle
-    job.setup = methods.setup ~= nothing and methods.setup
+-- What is done for each request of a batch, and the metatable of the handlers
+-- and their setup, where a class that only sets fields makes them.
+local function steps_of(self, usual, alone)
+  if not alone then return usual._process end
+  if is_plain(self, usual) then
+    local cls = self.RequestHandlerClass
+    if type(cls) == "function" then return usual._call end
+    local meta, methods = plain(cls, fill)
+    if meta and methods.finish == nothing and methods.handle then
+      local setup = methods.setup
+      return methods.handle, meta, setup ~= nothing and setup
+    end
+    return usual._run
   end
-  return job
+  return usual.process_request
 end
 
 -- After shutdown() what was taken is answered, for drain_timeout at most.
-local function is_over(self, batch)
-  local timeout = self.drain_timeout
-  if not timeout then return false end
+local function end_in_time(self)
+  local batch, timeout = self._batch, self.drain_timeout
+  if not timeout then return end
   batch.deadline = batch.deadline or loop.now() + timeout
-  return loop.now() >= batch.deadline
+  if loop.now() >= batch.deadline then batch.drop() end
 end
 
--- Answer what is left, in the order in which it came.
-local function work(self, batch, job)
-  local account, sock, take = self._account, self.socket, batch.take
-  local process, meta = job.process, job.meta
-  local setup, handle = job.setup, job.handle
-  local request, client_address = take(sock)
-  while request do
-    account.accepted = account.accepted + 1
-    job[1], job[2] = request, client_address
-    if meta then
-      local handler = setmetatable({
-        request = request, client_address = client_address, server = self,
-      }, meta)
-      if setup then setup(handler) end
-      handle(handler)
-    else
-      process(self, request, client_address)
-    end
-    job[1] = false
-    if self._shutdown_request and is_over(self, batch) then batch.drop() end
-    request, client_address = take(sock)
-  end
+-- A request has failed: is the task, too, that answers the rest?
+local function fail(self, request, client_address, what)
+  local failed = self._explain(what)
+  self:_failed(request, client_address, failed.err, failed.traceback)
+  local told = core.loop.told() -- cancelled
+  if told and self._shutdown_request then self._batch.drop() end
+  return told
 end
 
--- The same, each error for its own request.
-local function answer(self, batch, job)
-  repeat
-    local done, failed = self:_guard(work, batch, job)
-    if not done then
-      local request = job[1]
-      job[1] = false
-      if not request then error(failed.err, 0) end
-      self:_failed(request, job[2], failed.err, failed.traceback)
-      done = core.loop.told() -- cancelled
-      if done and self._shutdown_request then batch.drop() end
-    end
-  until done
+-- Answer what is left, in the order in which it came, each error for its own
+-- request.
+local function answer(self, usual, alone)
+  local step, meta, setup = steps_of(self, usual, alone)
+  return self._batch.answer(self.socket, self, step, meta, setup,
+    usual._failure, fail, end_in_time, self._shutdown_request)
 end
 
 local function answer_here(self, batch, usual)
   local alone = self.process_request == usual.process_request and
     self.verify_request == usual.verify_request
   self._request = batch
-  local ok, err = pcall(answer, self, batch, job_of(self, usual, alone))
+  local ok, err = pcall(answer, self, usual, alone)
   self._request = false
   if not ok then error(err, 0) end
 end
@@ -150,14 +129,14 @@ local Threading -- ThreadingMixIn
 
 local function in_tasks(self, usual)
   Threading = Threading or require "csock.mixin".ThreadingMixIn
-  return not self.slow_callback and -- which looks at each request's task
-    self.process_request == Threading.process_request and
+  return self.process_request == Threading.process_request and
     self.process_request_thread == Threading.process_request_thread and
-    self.verify_request == usual.verify_request
+    self.verify_request == usual.verify_request and
+    not self.slow_callback -- which looks at each request's task
 end
 
-local function worker(self, batch, job)
-  local ok, err = pcall(answer, self, batch, job)
+local function worker(self, usual)
+  local ok, err = pcall(answer, self, usual, true)
   self:_make_room()
   if not ok then error(err, 0) end
 end
@@ -166,8 +145,7 @@ end
 local function answer_in_tasks(self, batch, usual)
   while batch.left() > 0 do
     if self.max_connections then limits.make_room(self) end
-    self:_adopt(loop.spawn(worker, self, batch, job_of(self, usual, true)),
-      batch)
+    self:_adopt(loop.spawn(worker, self, usual), batch)
     loop.sleep(0)
   end
 end
@@ -178,13 +156,14 @@ end
 function datagrams.turn(self, timeout, usual)
   local batch = batch_of(self, usual)
   if not batch then return usual._turn(self, timeout) end
-  if self.max_connections then
+  local limit = self.max_connections
+  if limit then
     timeout = limits.make_room(self, timeout)
     if timeout == false then return not self._shutdown_request end
   end
   self._accepting = true
   local ok, ready, err = pcall(batch.fill, self.socket, timeout,
-    room(self, batch))
+    room(self, batch, limit))
   self._accepting = false
   if not ok then
     self:accept_error(ready)

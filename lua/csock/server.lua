@@ -64,31 +64,37 @@ local function answer_and_finish(handler, handle)
   if handle then handle(handler) end
 end
 
--- Make a handler for one request, and let it answer.  What is called instead
--- of a class may answer by itself, and return anything.
--- No call is made here that a tail call can spare, nor in what leads here: a
--- waiting request's stack is then a handler's and nothing else, and stays below
--- the size at which Lua doubles it.
-local function run(cls, request, client_address, server)
-  local meta, methods = plain(cls, fill)
-  local handler
-  if meta then
-    handler = setmetatable({
-      request = request, client_address = client_address, server = server,
-    }, meta)
-  else
-    local make = makers[cls] or find_maker(cls)
-    handler = make(request, client_address, server)
-    local kind = type(handler)
-    if kind ~= "table" and kind ~= "userdata" then return end
-    methods = handler
-  end
+-- Let a handler answer, whose methods are in `methods`.
+local function use(handler, methods)
   local setup, handle, finish = methods.setup, methods.handle, methods.finish
   if setup and setup ~= nothing then setup(handler) end
   if finish and finish ~= nothing then
     return answer_and_finish(handler, handle)
   end
   if handle then return handle(handler) end
+end
+
+-- The same for what was called instead of a class: it may have answered by
+-- itself, and returned anything.
+local function use_made(handler)
+  if handler == nil then return end
+  local kind = type(handler)
+  if kind == "table" or kind == "userdata" then return use(handler, handler) end
+end
+
+-- Make a handler for one request, and let it answer.
+-- No call is made here that a tail call can spare, nor in what leads here: a
+-- waiting request's stack is then a handler's and nothing else, and stays below
+-- the size at which Lua doubles it.
+local function run(cls, request, client_address, server)
+  local meta, methods = plain(cls, fill)
+  if meta then
+    return use(setmetatable({
+      request = request, client_address = client_address, server = server,
+    }, meta), methods)
+  end
+  local make = makers[cls] or find_maker(cls)
+  return use_made(make(request, client_address, server))
 end
 
 local function run_within(limit, server, request, client_address)
@@ -115,13 +121,19 @@ local function failure(err)
   }, Failure)
 end
 
+-- What xpcall gave instead: without memory, or without stack, there may be
+-- nobody to say where.
+local function explain(failed)
+  if getmetatable(failed) == Failure then return failed end
+  return {err = failed, traceback = describe(failed)}
+end
+
 -- Carry out a step of a request's way, a function (self, request,
--- client_address): true, or false and what _failed takes.  Without memory, or
--- without stack, there may be nobody to say where.
+-- client_address): true, or false and what _failed takes.
 local function guard(self, step, request, client_address)
   local ok, failed = xpcall(step, failure, self, request, client_address)
-  if ok or getmetatable(failed) == Failure then return ok, failed end
-  return false, {err = failed, traceback = describe(failed)}
+  if ok then return true end
+  return false, explain(failed)
 end
 
 local PAUSE = 0.1  -- seconds that a listener rests without descriptors
@@ -389,6 +401,7 @@ end
 -- For mix-ins.
 BaseServer._guard, BaseServer._wait, BaseServer._take = guard, wait, take
 BaseServer._turn, BaseServer._take_queued = turn, take_queued
+BaseServer._explain = explain
 BaseServer._describe = describe
 
 -- This is where the errors of a request end.
@@ -436,6 +449,7 @@ end
 --- shutdown(): stop serve_forever, at once; legal everywhere, in a handler too.
 function BaseServer:shutdown()
   self._shutdown_request = true
+  if self._batch then self._batch.hurry() end
   if not self._retiring then self:_hurry() end
   self:_wake()
 end
@@ -641,7 +655,20 @@ function UDPServer:server_activate() end -- a datagram socket does not listen
 
 function UDPServer:close_request() end -- nor has a request one of its own
 
-local usual = {_turn = turn, _process = process}
+-- What all the usual hooks of a request that has no socket of its own do, when
+-- a function makes the handlers, or anything else.
+local function call_alone(self, request, client_address)
+  return use_made(self.RequestHandlerClass(request, client_address, self))
+end
+
+local function run_alone(self, request, client_address)
+  return run(self.RequestHandlerClass, request, client_address, self)
+end
+
+local usual = {
+  _turn = turn, _process = process, _failure = failure, _call = call_alone,
+  _run = run_alone,
+}
 for _, name in ipairs {"_wait", "get_request", "verify_request",
   "process_request", "finish_request", "shutdown_request", "close_request"} do
   usual[name] = UDPServer[name]

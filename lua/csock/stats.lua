@@ -22,6 +22,12 @@ function stats.settle(account, request)
   account.bytes_out = account.bytes_out + sent
 end
 
+--- take(account, batch): requests that a batch of datagrams has begun; it
+-- counts by itself until somebody asks.
+function stats.take(account, batch)
+  account.accepted = account.accepted + batch.begun()
+end
+
 local function add(result, sock)
   local received, sent = traffic(sock)
   if not received then return end
@@ -35,6 +41,7 @@ end
 -- all of them so far; when the server was made (os.time).
 function stats.snapshot(server)
   local result = {}
+  if server._batch then stats.take(server._account, server._batch) end
   for name, value in pairs(server._account) do result[name] = value end
   result.active = server:_active()
   result.finished = result.accepted - result.active - result.failed
