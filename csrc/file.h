@@ -21,7 +21,8 @@ typedef struct cs_File {
   char *in;               /* what came and was not read: start to end */
   size_t incap, start, end;
   uint64_t taken; /* bytes read, ever: the place of `start` in the stream */
-  uint64_t cleanfrom, cleanto; /* places between which no newline is */
+  uint64_t cleanfrom, cleanto; /* places between which no line ends, */
+  int cleanof;                 /* or no head: CS_LINE or CS_HEAD */
   char *out; /* of `size` bytes: what was written, not sent: sent to filled */
   size_t sent, filled;
 } cs_File;

@@ -258,16 +258,28 @@ static int file_read1(lua_State *L) {
   return read_item(L, f, CS_SOME, (size_t)n, 0);
 }
 
-/* f:readline([limit]) -> a line with its newline, "" at the end.  `limit`: of
-** no more bytes than that, the rest of the line being the next one. */
-static int file_readline(lua_State *L) {
+/* Of a line or a head no more than the limit at index 2, if there is one. */
+static int read_lines(lua_State *L, int kind) {
   cs_File *f = to_reader(L);
   lua_Integer limit = luaL_optinteger(L, 2, -1);
   if (limit == 0) {
     lua_pushliteral(L, "");
     return 1;
   }
-  return read_item(L, f, CS_LINE, limit > 0 ? (size_t)limit : 0, 0);
+  return read_item(L, f, kind, limit > 0 ? (size_t)limit : 0, 0);
+}
+
+/* f:readline([limit]) -> a line with its newline, "" at the end.  `limit`: of
+** no more bytes than that, the rest of the line being the next one. */
+static int file_readline(lua_State *L) {
+  return read_lines(L, CS_LINE);
+}
+
+/* f:readhead([limit]) -> lines, with the empty one that ends them: what a
+** message of HTTP or mail begins with; less at the end, and "" there.  `limit`:
+** of no more bytes than that. */
+static int file_readhead(lua_State *L) {
+  return read_lines(L, CS_HEAD);
 }
 
 /* f() -> the next line with its newline, nil at the end: a file is its own
@@ -454,8 +466,9 @@ static int file_peek(lua_State *L) {
 static const luaL_Reg reader_methods[] = {
     {"lines", file_lines},         {"peek", file_peek},
     {"read", file_read},           {"read1", file_read1},
-    {"readinto", file_readinto},   {"readline", file_readline},
-    {"readlines", file_readlines}, {NULL, NULL},
+    {"readhead", file_readhead},   {"readinto", file_readinto},
+    {"readline", file_readline},   {"readlines", file_readlines},
+    {NULL, NULL},
 };
 
 static const luaL_Reg reader_funcs[] = {

@@ -322,6 +322,7 @@ describe("reading as Python", function()
     local f <close> = a:makefile("rb")
     assert.are.equal("", f:read(0))
     assert.are.equal("", f:readline(0))
+    assert.are.equal("", f:readhead(0))
     assert.are.equal("", f:read1(0))
     assert.are.equal(0, f:readinto(csock.buffer(0)))
   end)
@@ -337,6 +338,67 @@ describe("reading as Python", function()
       assert.are.equal("last", f:readline(100))
       assert.are.equal("", f:readline(100))
     end
+  end)
+
+  it("gives heads with their empty lines, up to a limit", function()
+    for _, size in ipairs(sizes) do
+      local f <close> = holding("a: b\r\nc\r\n\r\n\r\n\nx\n\r\ny\r\n\n" ..
+        "\r\r\nz\n \n\n\n\nlonger\n\nlast\n", size)
+      assert.are.equal("a: b\r\nc\r\n\r\n", f:readhead())
+      assert.are.equal("\r\n", f:readhead())
+      assert.are.equal("\n", f:readhead(100))
+      assert.are.equal("x\n\r\n", f:readhead(4))
+      assert.are.equal("y\r\n\n", f:readhead(-1))
+      assert.are.equal("\r\r\nz\n \n\n", f:readhead())
+      assert.are.equal("\n", f:readhead())
+      assert.are.equal("", f:readhead(0))
+      assert.are.equal("\nlon", f:readline() .. f:readhead(3))
+      assert.are.equal("ger\n\n", f:readhead(5))
+      assert.are.equal("last\n", f:readhead())
+      assert.are.equal("", f:readhead())
+    end
+  end)
+
+  it("takes a head together from what comes", everywhere(function()
+    local head = "Host: x\r\nAccept: y\n\r\n"
+    for _, size in ipairs(sizes) do
+      local _guard <close>, a, b = pair()
+      local f <close> = a:makefile("rb", size)
+      a.timeout = 0.001
+      for i = 1, #head - 1 do
+        b:sendall(head:sub(i, i))
+        raises(csock.timeout, f.readhead, f)
+      end
+      b:sendall(head:sub(-1) .. "rest\n\n")
+      a.timeout = 1
+      assert.are.equal(head, f:readhead())
+      assert.are.equal("rest\n", f:readline())
+      assert.are.equal("\n", f:readhead())
+    end
+  end))
+
+  it("finds lines in what was found to have no head", function()
+    local _guard <close>, a, b = pair()
+    a.timeout = 0
+    local f <close> = a:makefile "rb"
+    b:sendall "one\ntwo"
+    assert.is_nil(f:readhead())
+    assert.are.equal("one\n", f:readline())
+    assert.is_nil(f:readline())
+    assert.is_nil(f:readhead())
+    b:sendall "\n"
+    assert.is_nil(f:readhead())
+    assert.are.equal(4, f.pending)
+    b:sendall "\n"
+    assert.are.equal("two\n\n", f:readhead())
+  end)
+
+  it("keeps a head that is too long", function()
+    local f <close> = holding "one\ntwo\n\n"
+    f.maxline = 8
+    local err = raises(csock.OSError, f.readhead, f)
+    assert.are.equal("EMSGSIZE", err.code)
+    assert.are.equal("one\ntwo\n\n", f:readhead(9))
   end)
 
   it("gives a list of lines, up to a hint", function()
@@ -1076,6 +1138,7 @@ describe("misuse of a file", function()
       {"string expected", f.read, f, "l", {}},
       {"invalid format", f.lines, f, "x"},
       {"number expected", f.readline, f, {}},
+      {"number expected", f.readhead, f, {}},
       {"number expected", f.readlines, f, {}},
       {"csock.buffer expected", f.readinto, f, "abc"},
       {"string or buffer expected", f.write, f},
@@ -1102,13 +1165,13 @@ describe("misuse of a file", function()
     misused("not writable", r.write, r, "x")
     misused("not writable", r.writelines, r, {})
     for _, name in ipairs {"read", "readline", "readlines", "lines", "peek",
-                           "readinto", "read1"} do
+                           "readhead", "readinto", "read1"} do
       misused("not readable", w[name], w, csock.buffer(1))
     end
     misused("not readable", w)
     w:close()
     for _, name in ipairs {"read", "readline", "readlines", "lines", "peek",
-                           "readinto", "read1", "write", "writelines", "flush",
+                           "readhead", "readinto", "read1", "write", "writelines", "flush",
                            "fileno", "readable", "writable", "seekable"} do
       misused("I/O operation on closed file", w[name], w)
     end

@@ -425,6 +425,12 @@ function file:read1(size) end
 ---@return boolean readable
 function file:readable() end
 
+--- Lines with the empty one that ends them, of `limit` bytes at most.
+---@param limit? integer
+---@return string? head
+---@raise csock.OSError
+function file:readhead(limit) end
+
 --- Reads into a buffer.
 ---@param buffer csock.buffer
 ---@return integer? nbytes
@@ -1837,6 +1843,12 @@ function safe_file:read(...) end
 ---@return string? data
 ---@return csock.OSError|nil err
 function safe_file:read1(size) end
+
+--- Lines with the empty one that ends them, of `limit` bytes at most.
+---@param limit? integer
+---@return string? head
+---@return csock.OSError|nil err
+function safe_file:readhead(limit) end
 
 --- Reads into a buffer.
 ---@param buffer csock.buffer
