@@ -23,9 +23,16 @@ static const char plain = 'F';  /* registry key of the class' metatable */
 ** Access
 */
 
-/* The file at index 1, open or closed. */
+/* The file at index 1, open or closed.  One that makefile gave is known by the
+** address of its metatable, which spares the look-up. */
 cs_File *cs_tofile(lua_State *L) {
-  cs_File *f = cs_tonative(L, 1, &native);
+  cs_File *f = lua_touserdata(L, 1);
+  if (f != NULL && lua_getmetatable(L, 1)) {
+    int made = lua_topointer(L, -1) == cs_loop(L)->filemeta;
+    lua_pop(L, 1);
+    if (made) return f;
+  }
+  f = cs_tonative(L, 1, &native);
   if (f == NULL) cs_typeerror(L, 1, "file");
   return f;
 }
@@ -139,6 +146,7 @@ static int file_whole(lua_State *L) {
 static int file_plain(lua_State *L) {
   luaL_checktype(L, 1, LUA_TTABLE);
   lua_settop(L, 1);
+  cs_loop(L)->filemeta = lua_topointer(L, 1);
   lua_rawsetp(L, LUA_REGISTRYINDEX, &plain);
   return 0;
 }

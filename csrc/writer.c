@@ -246,17 +246,23 @@ static int try_flush(lua_State *L, cs_Handle *h, int dontwait) {
 
 static const cs_Op op_flush = {"flush", CS_WRITE, 0, try_flush, NULL, 0};
 
-/* f:flush() -> true when all that was written is sent; what is left after an
-** error stays, for another flush. */
-static int file_flush(lua_State *L) {
-  cs_File *f = cs_toopenfile(L);
-  lua_settop(L, 1);
+/* Flush the open file that is alone on the stack. */
+static int flush_file(lua_State *L) {
+  cs_File *f = lua_touserdata(L, 1);
   if (cs_unsent(f) == 0) {
     lua_pushboolean(L, 1);
     return 1;
   }
   cs_pushfilesocket(L);
   return cs_drive(L, &f->sock->h, &op_flush);
+}
+
+/* f:flush() -> true when all that was written is sent; what is left after an
+** error stays, for another flush. */
+static int file_flush(lua_State *L) {
+  cs_toopenfile(L);
+  lua_settop(L, 1);
+  return flush_file(L);
 }
 
 /*
@@ -284,7 +290,7 @@ static int file_close(lua_State *L) {
   if (loop != NULL && loop->entered && loop->current == NULL)
     cs_abandonfile(L, f); /* in a task that is being ended: it cannot wait */
   if (f->sock != NULL && cs_unsent(f) > 0) {
-    lua_pushcfunction(L, file_flush);
+    lua_pushcfunction(L, flush_file);
     lua_pushvalue(L, 1);
     return closek(L, lua_pcallk(L, 1, LUA_MULTRET, 0, 0, closek), 0);
   }
