@@ -3,6 +3,7 @@
 
 require "spec.helper"
 local visit = require "spec.visit"
+local coroutine = require "csock.coroutine"
 local csock = require "csock"
 local loop = require "csock.loop"
 local socketserver = require "csock.socketserver"
@@ -120,6 +121,53 @@ for name, handler in pairs {buffered = Lines, unbuffered = Unbuffered} do
         assert.are.equal("", rest(client))
       end)
       assert.is_nil(heard)
+    end)
+
+    it("lets the end of loop.timeout pass", function()
+      local heard
+      local Limited = class("Limited", handler, {handle = function(self)
+        heard = table.pack(pcall(loop.timeout, 0.01, self.has_request, self))
+        self.wfile:write(tostring(self:has_request()), "\n")
+      end})
+      serving(Threading(anywhere, Limited), function(server)
+        local client <close> = connect(server)
+        while not heard do loop.sleep(0.001) end
+        assert.are.equal("true\n", ask(client, "a"))
+      end)
+      assert.is_false(heard[1])
+      assert.is_true(csock.isinstance(heard[2], csock.timeout))
+    end)
+
+    it("waits on when another server ends", function()
+      serving(Threading(anywhere, handler), function(server)
+        local client <close> = connect(server)
+        assert.are.equal("false a\n", ask(client, "a"))
+        loop.sleep(0)
+        local other <close> = Threading(anywhere, handler)
+        local task = loop.spawn(other.serve_forever, other)
+        local one <close> = connect(other)
+        assert.are.equal("false a\n", ask(one, "a"))
+        loop.sleep(0)
+        other:shutdown()
+        assert.are.equal("end\n", rest(one))
+        task:join()
+        loop.sleep(0.2)
+        assert.are.equal("false b\n", ask(client, "b"))
+      end)
+    end)
+
+    it("ends with its server in a coroutine of the task, too", function()
+      local Inner = class("Inner", handler, {handle = function(self)
+        coroutine.wrap(handler.handle)(self)
+      end})
+      serving(Threading(anywhere, Inner), function(server, task)
+        local client <close> = connect(server)
+        assert.are.equal("false a\n", ask(client, "a"))
+        loop.sleep(0)
+        server:shutdown()
+        assert.are.equal("end\n", rest(client))
+        task:join()
+      end)
     end)
 
     it("works without a server", function()
