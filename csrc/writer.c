@@ -105,23 +105,36 @@ static void set_size(lua_State *L, int index, size_t n) {
   lua_replace(L, index);
 }
 
-/* Write a piece, index 4 counting what is written; flush if it has to be. */
-static int put_piece(lua_State *L, cs_File *f, cs_Handle *h, const char *data,
-                     size_t len, int dontwait) {
-  size_t done = (size_t)lua_tointeger(L, 4);
-  int n = put(f, h, data, len, &done, dontwait);
-  set_size(L, 4, done);
+/* Write a piece, of which *done bytes are written already, and flush if it has
+** to be: 0, or -errno. */
+static int put_piece(cs_File *f, cs_Handle *h, const char *data, size_t len,
+                     size_t *done, int dontwait) {
+  int n = put(f, h, data, len, done, dontwait);
   if (n == 0 && f->lined && len > 0 && memchr(data, '\n', len) != NULL)
     n = flush(f, h, dontwait);
   return n;
 }
 
+/* Write a piece as the file's kind wants it.  Unbuffered: by one call, as
+** Python; or, on a socket that may block for ever, by as many as it takes,
+** since there the system's one call sends all. */
+static int put_all(cs_File *f, cs_Handle *h, const char *data, size_t len,
+                   size_t *done, int dontwait) {
+  int n;
+  if (f->size > 0 || f->whole)
+    return put_piece(f, h, data, len, done, dontwait);
+  if (f->sock == NULL) return -EBADF;
+  n = send_both(f, h, data + *done, len - *done, done, dontwait);
+  return n == -CS_EMORE && h->timeout >= 0 ? 0 : n;
+}
+
 static int try_write(lua_State *L, cs_Handle *h, int dontwait) {
-  size_t len;
+  size_t len, done = (size_t)lua_tointeger(L, 4);
   const char *data = cs_todata(L, 3, &len);
-  int n = put_piece(L, lua_touserdata(L, 2), h, data, len, dontwait);
+  int n = put_all(lua_touserdata(L, 2), h, data, len, &done, dontwait);
+  set_size(L, 4, done);
   if (n < 0) return n;
-  lua_pushinteger(L, (lua_Integer)len);
+  lua_pushinteger(L, (lua_Integer)done);
   return 1;
 }
 
@@ -138,29 +151,14 @@ static int failed_write(lua_State *L, cs_Handle *h, int err) {
 static const cs_Op op_write = {"write",   CS_WRITE,     0,
                                try_write, failed_write, 0};
 
-/* Unbuffered: one call, as Python; or, on a socket that may block for ever, as
-** many as it takes, since there the system's one call sends all. */
-static int try_rawwrite(lua_State *L, cs_Handle *h, int dontwait) {
-  cs_File *f = lua_touserdata(L, 2);
-  size_t len, done = (size_t)lua_tointeger(L, 4);
-  const char *data = cs_todata(L, 3, &len);
-  int n;
-  if (f->sock == NULL) return -EBADF;
-  n = send_both(f, h, data + done, len - done, &done, dontwait);
-  set_size(L, 4, done);
-  if (n < 0 && (n != -CS_EMORE || h->timeout < 0)) return n;
-  lua_pushinteger(L, (lua_Integer)done);
-  return 1;
-}
-
 static int failed_rawwrite(lua_State *L, cs_Handle *h, int err) {
   if (err != EAGAIN) return failed_write(L, h, err);
   luaL_pushfail(L);
   return 1;
 }
 
-static const cs_Op op_rawwrite = {"write",      CS_WRITE,        0,
-                                  try_rawwrite, failed_rawwrite, 0};
+static const cs_Op op_rawwrite = {"write",   CS_WRITE,        0,
+                                  try_write, failed_rawwrite, 0};
 
 static cs_File *to_writer(lua_State *L) {
   cs_File *f = cs_toopenfile(L);
@@ -173,8 +171,9 @@ static cs_File *to_writer(lua_State *L) {
 ** system took, nil if a non-blocking socket takes none.  (Python's write) */
 static int file_write(lua_State *L) {
   cs_File *f = to_writer(L);
-  size_t len;
+  size_t len, done = 0;
   const char *data;
+  int n = CS_UNTRIED, dontwait;
   if (lua_gettop(L) > 2) { /* as Lua's: several */
     for (int arg = 2; arg <= lua_gettop(L); arg++) luaL_checkstring(L, arg);
     lua_concat(L, lua_gettop(L) - 1);
@@ -184,22 +183,32 @@ static int file_write(lua_State *L) {
     lua_pushinteger(L, (lua_Integer)len);
     return 1;
   }
+  if (cs_mayattempt(L, &f->sock->h, CS_WRITE, f->sock->h.timeout, &dontwait)) {
+    n = put_all(f, &f->sock->h, data, len, &done, dontwait);
+    if (n >= 0) {
+      lua_pushinteger(L, (lua_Integer)done);
+      return 1;
+    }
+  }
   cs_pushfilesocket(L);
-  lua_pushinteger(L, 0);
-  return cs_drive(L, &f->sock->h,
-                  f->size > 0 || f->whole ? &op_write : &op_rawwrite);
+  lua_pushinteger(L, (lua_Integer)done);
+  return cs_driveon(L, &f->sock->h,
+                    f->size > 0 || f->whole ? &op_write : &op_rawwrite,
+                    f->sock->h.timeout, n);
 }
 
 static int try_writelines(lua_State *L, cs_Handle *h, int dontwait) {
   cs_File *f = lua_touserdata(L, 2);
   for (;;) {
-    size_t len;
+    size_t len, done;
     const char *data;
     lua_Integer i = lua_tointeger(L, 5);
     int n;
     if (lua_rawgeti(L, 3, i) == LUA_TNIL) break;
     data = cs_checkdata(L, -1, &len);
-    n = put_piece(L, f, h, data, len, dontwait);
+    done = (size_t)lua_tointeger(L, 4);
+    n = put_piece(f, h, data, len, &done, dontwait);
+    set_size(L, 4, done);
     lua_pop(L, 1);
     if (n < 0) return n;
     set_size(L, 4, 0);
@@ -249,12 +258,16 @@ static const cs_Op op_flush = {"flush", CS_WRITE, 0, try_flush, NULL, 0};
 /* Flush the open file that is alone on the stack. */
 static int flush_file(lua_State *L) {
   cs_File *f = lua_touserdata(L, 1);
-  if (cs_unsent(f) == 0) {
+  cs_Handle *h = &f->sock->h;
+  int n = cs_unsent(f) == 0 ? 0 : CS_UNTRIED, dontwait;
+  if (n != 0 && cs_mayattempt(L, h, CS_WRITE, h->timeout, &dontwait))
+    n = flush(f, h, dontwait);
+  if (n == 0) {
     lua_pushboolean(L, 1);
     return 1;
   }
   cs_pushfilesocket(L);
-  return cs_drive(L, &f->sock->h, &op_flush);
+  return cs_driveon(L, h, &op_flush, h->timeout, n);
 }
 
 /* f:flush() -> true when all that was written is sent; what is left after an
