@@ -7,7 +7,8 @@ local csock = require "csock"
 local socketserver = require "csock.socketserver"
 
 local LINE = 8192   -- bytes of a line
-local HEADERS = 100 -- lines of a head
+local HEAD = 65536  -- bytes of all header lines,
+local HEADERS = 100 -- and how many they may be
 local LINGER = 2    -- seconds to hear a client out that has been refused
 
 local REASONS = {
@@ -17,11 +18,6 @@ local REASONS = {
   [416] = "Range Not Satisfiable", [431] = "Request Header Fields Too Large",
   [505] = "HTTP Version Not Supported",
 }
-local STATUS = {} -- what answers begin with
-for status, reason in pairs(REASONS) do
-  STATUS[status] = ("HTTP/1.1 %d %s\r\nDate: "):format(status, reason)
-end
-
 -- The line that tells a length; the short ones are made once.
 local LENGTH = setmetatable({}, {__index = function(lines, n)
   local line = "Content-Length: " .. n .. "\r\n"
@@ -36,67 +32,77 @@ function http.date(seconds)
   return os.date("!%a, %d %b %Y %H:%M:%S GMT", seconds)
 end
 
--- The date of the moment, made once a second.
-local today, today_at
-local function now()
+-- What answers with this status begin with, made once a second.
+local begun, begun_at
+local function begin(status)
   local seconds = os.time()
-  if seconds ~= today_at then
-    today, today_at = http.date(seconds) .. "\r\n", seconds
+  if seconds ~= begun_at then begun, begun_at = {}, seconds end
+  local lines = begun[status]
+  if not lines then
+    lines = ("HTTP/1.1 %d %s\r\nDate: %s\r\n"):format(status, REASONS[status],
+      http.date(seconds))
+    begun[status] = lines
   end
-  return today
+  return lines
 end
 
 local Handler = csock.class("Handler", socketserver.StreamRequestHandler, {
   __doc = [[
 Answers requests; in an instance: method, target, headers (a table from names in
-lower case), and keep: is another request welcome?]],
+lower case, not to be changed: it serves all requests that have the same), and
+keep: is another request welcome?]],
   timeout = 30,      -- seconds without a byte
   wbufsize = 16384,  -- answers are gathered
   disable_nagle_algorithm = true,
 })
 http.Handler = Handler
 
--- Read the lines of the head behind the first one: nil, or the status that
--- refuses them.
-function Handler:read_headers()
-  local headers, rfile = {}, self.rfile
-  for _ = 1, HEADERS do
-    local line = rfile:readline(LINE)
-    if line == "\r\n" or line == "\n" then
-      self.headers = headers
-      return
-    end
+-- What header lines say, with the empty line behind them: a table; or nil and
+-- the status that refuses them.
+local function parse(lines)
+  local headers, count = {}, 0
+  for line in lines:gmatch "[^\n]*\n" do
+    if line == "\r\n" or line == "\n" then return headers end
+    count = count + 1
+    if count > HEADERS or #line > LINE then return nil, 431 end
     local name, value = line:match "^([^%s:]+):[ \t]*([^\0\r\n]*)\r?\n$"
-    if not name then return #line == LINE and 431 or 400 end
+    if not name then return nil, 400 end
     if value:byte(-1) == 32 then value = value:match "^(.-) *$" end
     name = name:lower()
     local before = headers[name]
     headers[name] = before and before .. ", " .. value or value
   end
-  return 431
+  return nil, #lines == HEAD and 431 or 400
 end
 
--- Does the Connection header name this?
-local function says(headers, word)
-  local connection = headers.connection
-  return connection and connection:lower():find(word, 1, true)
+-- Read the header lines, which clients repeat: what they say is kept for the
+-- next request.  nil, or the status that refuses them.
+local function read_headers(self)
+  local lines = self.rfile:readhead(HEAD)
+  if lines == self.lines then return end
+  local headers, status = parse(lines)
+  if not headers then return status end
+  local connection = (headers.connection or ""):lower()
+  self.lines, self.headers = lines, headers
+  self.says_close = connection:find("close", 1, true) ~= nil
+  self.says_keep = connection:find("keep-alive", 1, true) ~= nil
 end
 
 -- Read a request: nil; false when there is none any more; or the status that
 -- refuses it.
-function Handler:read_request()
+local function read_request(self)
   self.keep, self.closing = false, "Connection: close\r\n\r\n"
   local line = self.rfile:readline(LINE)
   if line == "\r\n" then line = self.rfile:readline(LINE) end
   if line == "" then return false end
   local method, target, minor =
-    line:match "^(%u+) ([^%s%c]+) HTTP/1%.(%d)\r?\n$"
+    line:match "^(%u+) ([^\0- \127]+) HTTP/1%.(%d)\r?\n$"
   if not method then
     return #line == LINE and 414 or line:find " HTTP/%d%S*\r?\n$" and
       not line:find " HTTP/1" and 505 or 400
   end
   self.method, self.target = method, target
-  local status = self:read_headers()
+  local status = read_headers(self)
   if status then return status end
   local headers = self.headers
   if minor ~= "0" and not headers.host then return 400 end
@@ -108,9 +114,9 @@ function Handler:read_request()
   elseif self.server.stopping then
     return -- what is answered now is the last answer
   elseif minor == "0" then
-    self.keep = says(headers, "keep-alive") ~= nil
+    self.keep = self.says_keep
     if self.keep then self.closing = "Connection: keep-alive\r\n\r\n" end
-  elseif not says(headers, "close") then
+  elseif not self.says_close then
     self.keep, self.closing = true, "\r\n"
   end
 end
@@ -118,18 +124,22 @@ end
 --- respond(status, headers [, body]): the whole answer.  headers: lines, each
 -- with its end.
 function Handler:respond(status, headers, body)
+  local answer = begin(status) .. headers
   if not body then
-    return self.wfile:write(STATUS[status], now(), headers, self.closing)
+    answer = answer .. self.closing
+  elseif self.method == "HEAD" then
+    answer = answer .. LENGTH[#body] .. self.closing
+  else
+    answer = answer .. LENGTH[#body] .. self.closing .. body
   end
-  self.wfile:write(STATUS[status], now(), headers, LENGTH[#body], self.closing,
-    self.method == "HEAD" and "" or body)
+  self.wfile:write(answer)
 end
 
 --- respond_file(status, headers, file, offset, count): the same with a part of
 -- an open file, which the system sends by itself.
 function Handler:respond_file(status, headers, file, offset, count)
   local wfile = self.wfile
-  wfile:write(STATUS[status], now(), headers, LENGTH[count], self.closing)
+  wfile:write(begin(status) .. headers .. LENGTH[count] .. self.closing)
   if self.method == "HEAD" or count == 0 then return end
   wfile:flush()
   -- A file that has become shorter: the client has to see it.
@@ -157,7 +167,7 @@ end
 function Handler:handle()
   local rfile, wfile = self.rfile, self.wfile
   repeat
-    local status = self:has_request() and self:read_request()
+    local status = self:has_request() and read_request(self)
     if status == false then return end
     if status then
       self.method, self.unread, self.keep = nil, true, false
