@@ -23,16 +23,9 @@ static const char plain = 'F';  /* registry key of the class' metatable */
 ** Access
 */
 
-/* The file at index 1, open or closed.  One that makefile gave is known by the
-** address of its metatable, which spares the look-up. */
-cs_File *cs_tofile(lua_State *L) {
-  cs_File *f = lua_touserdata(L, 1);
-  if (f != NULL && lua_getmetatable(L, 1)) {
-    int made = lua_topointer(L, -1) == cs_loop(L)->filemeta;
-    lua_pop(L, 1);
-    if (made) return f;
-  }
-  f = cs_tonative(L, 1, &native);
+/* The file at index 1, of whatever class of files. */
+cs_File *cs_tosubfile(lua_State *L) {
+  cs_File *f = cs_tonative(L, 1, &native);
   if (f == NULL) cs_typeerror(L, 1, "file");
   return f;
 }
@@ -204,6 +197,22 @@ static int file_fileno(lua_State *L) {
   return 1;
 }
 
+/* f:tie(other) -> true: from now on a read that has to wait first sends what
+** the other file has collected, so that nobody waits for an answer to what is
+** still here; nil: none does.  (C++'s tie of streams) */
+static int file_tie(lua_State *L) {
+  cs_File *f = cs_toopenfile(L), *other = NULL;
+  if (!lua_isnil(L, 2)) {
+    other = cs_tonative(L, 2, &native);
+    if (other == NULL) return cs_typeerror(L, 2, "file or nil");
+  }
+  lua_settop(L, 2);
+  lua_setiuservalue(L, 1, CS_FILETIED);
+  f->tied = other;
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
 /* f:readable() -> may it be read? */
 static int file_readable(lua_State *L) {
   lua_pushboolean(L, cs_toopenfile(L)->reads);
@@ -267,11 +276,9 @@ static int file_setmaxline(lua_State *L) {
 }
 
 static const luaL_Reg file_methods[] = {
-    {"fileno", file_fileno},
-    {"readable", file_readable},
-    {"seekable", file_seekable},
-    {"writable", file_writable},
-    {NULL, NULL},
+    {"fileno", file_fileno},     {"readable", file_readable},
+    {"seekable", file_seekable}, {"tie", file_tie},
+    {"writable", file_writable}, {NULL, NULL},
 };
 
 static const luaL_Reg file_getters[] = {
@@ -287,7 +294,8 @@ static const luaL_Reg file_setters[] = {
 
 static const luaL_Reg file_funcs[] = {
     {"new", file_new},     {"over", file_over},       {"plain", file_plain},
-    {"whole", file_whole}, {"collect", file_collect}, {NULL, NULL},
+    {"whole", file_whole}, {"collect", file_collect}, {"tie", file_tie},
+    {NULL, NULL},
 };
 
 static const luaL_Reg sock_methods[] = {

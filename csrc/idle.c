@@ -47,7 +47,7 @@ static int failed_await(lua_State *L, cs_Handle *h, int err) {
     luaL_pushfail(L);
     return 1;
   case CS_ETIMEOUT:
-    if (f->size > 0) f->timedout = 1;
+    f->timedout = 1;
     break;
   case ECONNABORTED:
   case ECONNREFUSED:
@@ -66,19 +66,31 @@ static int failed_await(lua_State *L, cs_Handle *h, int err) {
 static const cs_Op op_await = {"has_request", CS_READ,      0,
                                try_await,     failed_await, 0};
 
+/* What the file's tied one had is sent; meanwhile nobody could interrupt. */
+static int again(lua_State *L, int status, lua_KContext ctx) {
+  int n = cs_wassent(L);
+  (void)status;
+  (void)ctx;
+  if (n > 0) return n;
+  luaL_pushfail(L);
+  lua_pushboolean(L, 1);
+  return 2;
+}
+
 /* await(file [, server]) -> is there something to read, before the end of the
-** stream?  Waits until that is known; nil if somebody has interrupted the wait,
-** or on a non-blocking socket. */
+** stream?  Waits until that is known; nil if somebody has interrupted the
+** wait, or on a non-blocking socket; nil, true if it is to be called again. */
 static int idle_await(lua_State *L) {
   cs_File *f = cs_toreader(L);
+  int n;
   if (cs_unread(f) > 0) {
     lua_pushboolean(L, 1);
     return 1;
   }
   lua_settop(L, 2);
   cs_pushfilesocket(L);
-  if (f->size > 0) return cs_read(L, f, &op_await);
-  return cs_drive(L, &f->sock->h, &op_await); /* no read of the file's */
+  if (cs_sendtied(L, f, 0, again, &n)) return n;
+  return cs_read(L, f, &op_await);
 }
 
 /* Does the task await a request to this server? */

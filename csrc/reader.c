@@ -16,6 +16,7 @@
 #include "file.h"
 #include "item.h"
 #include "reader.h"
+#include "writer.h"
 
 /* an errno for cs_failedread alone */
 #define TIMEDOUT_BEFORE 0x10010
@@ -34,9 +35,9 @@ int cs_failedread(lua_State *L, cs_Handle *h, int err) {
   return cs_fail(L, h->safe, err, "read", 0);
 }
 
-/* Carry out a read whose stack is ready, the socket at 1 and the file at 2. */
-int cs_read(lua_State *L, cs_File *f, const cs_Op *op) {
-  cs_Handle *h = &f->sock->h;
+static int read_now(lua_State *L, const cs_Op *op) {
+  cs_Handle *h = lua_touserdata(L, 1); /* the file may be closed meanwhile */
+  cs_File *f = lua_touserdata(L, 2);
   int n;
   if (!f->timedout) return cs_drive(L, h, op);
   do n = op->attempt(L, h, MSG_DONTWAIT);
@@ -46,6 +47,44 @@ int cs_read(lua_State *L, cs_File *f, const cs_Op *op) {
     return op->failed(L, h, -n);
   if (f->timedout) return op->failed(L, h, TIMEDOUT_BEFORE);
   return cs_drive(L, h, op);
+}
+
+/* Send what the tied file has collected, the reading one being at 2.  Where
+** that takes a wait, 'k' goes on after it, its results are pushed, their number
+** in *n, and 1 is returned; otherwise 0. */
+int cs_sendtied(lua_State *L, const cs_File *f, lua_KContext ctx,
+                lua_KFunction k, int *n) {
+  cs_File *tied = f->tied;
+  if (tied == NULL || tied->sock == NULL || cs_flushnow(L, tied) == 0) return 0;
+  lua_pushcfunction(L, cs_flushfile);
+  lua_getiuservalue(L, 2, CS_FILETIED);
+  lua_callk(L, 1, 2, ctx, k);
+  *n = k(L, LUA_OK, ctx);
+  return 1;
+}
+
+/* For 'k': what flush has returned is on top, and goes, 0; or it is an error,
+** nil behind an error object, that of the whole operation: their number. */
+int cs_wassent(lua_State *L) {
+  const cs_Handle *h = lua_touserdata(L, 1);
+  if (lua_toboolean(L, -2)) {
+    lua_pop(L, 2);
+    return 0;
+  }
+  return cs_issafe(L, h->safe) ? 2 : lua_error(L);
+}
+
+static int sent(lua_State *L, int status, lua_KContext op) {
+  int n = cs_wassent(L);
+  (void)status;
+  return n > 0 ? n : read_now(L, (const cs_Op *)op);
+}
+
+/* Carry out a read whose stack is ready, the socket at 1 and the file at 2. */
+int cs_read(lua_State *L, const cs_File *f, const cs_Op *op) {
+  int n;
+  if (cs_sendtied(L, f, (lua_KContext)op, sent, &n)) return n;
+  return read_now(L, op);
 }
 
 /* The file at index 1, which must be one to read. */

@@ -28,17 +28,17 @@
 static int send_both(cs_File *f, cs_Handle *h, const char *data, size_t len,
                      size_t *done, int dontwait) {
   size_t first = cs_unsent(f);
-  struct iovec parts[2];
-  struct msghdr m;
+  int flags = MSG_NOSIGNAL | dontwait;
   ssize_t n;
-  parts[0].iov_base = f->out != NULL ? f->out + f->sent : NULL;
-  parts[0].iov_len = first;
-  parts[1].iov_base = (void *)data;
-  parts[1].iov_len = len;
-  memset(&m, 0, sizeof m);
-  m.msg_iov = first > 0 ? parts : parts + 1;
-  m.msg_iovlen = first > 0 && len > 0 ? 2 : 1;
-  n = sendmsg(h->source.fd, &m, MSG_NOSIGNAL | dontwait);
+  if (first == 0) {
+    n = send(h->source.fd, data, len, flags);
+  } else if (len == 0) {
+    n = send(h->source.fd, f->out + f->sent, first, flags);
+  } else {
+    struct iovec parts[2] = {{f->out + f->sent, first}, {(void *)data, len}};
+    struct msghdr m = {.msg_iov = parts, .msg_iovlen = 2};
+    n = sendmsg(h->source.fd, &m, flags);
+  }
   if (n < 0) return -errno;
   cs_notesent((cs_Socket *)h, n);
   if ((size_t)n > first) *done += (size_t)n - first;
@@ -255,13 +255,21 @@ static int try_flush(lua_State *L, cs_Handle *h, int dontwait) {
 
 static const cs_Op op_flush = {"flush", CS_WRITE, 0, try_flush, NULL, 0};
 
+/* Send without the driver what the open file has collected: 0 when all is sent,
+** else what the attempt said, or CS_UNTRIED. */
+int cs_flushnow(lua_State *L, cs_File *f) {
+  cs_Handle *h = &f->sock->h;
+  int dontwait;
+  if (cs_unsent(f) == 0) return 0;
+  if (!cs_mayattempt(L, h, CS_WRITE, h->timeout, &dontwait)) return CS_UNTRIED;
+  return flush(f, h, dontwait);
+}
+
 /* Flush the open file that is alone on the stack. */
-static int flush_file(lua_State *L) {
+int cs_flushfile(lua_State *L) {
   cs_File *f = lua_touserdata(L, 1);
   cs_Handle *h = &f->sock->h;
-  int n = cs_unsent(f) == 0 ? 0 : CS_UNTRIED, dontwait;
-  if (n != 0 && cs_mayattempt(L, h, CS_WRITE, h->timeout, &dontwait))
-    n = flush(f, h, dontwait);
+  int n = cs_flushnow(L, f);
   if (n == 0) {
     lua_pushboolean(L, 1);
     return 1;
@@ -275,7 +283,7 @@ static int flush_file(lua_State *L) {
 static int file_flush(lua_State *L) {
   cs_toopenfile(L);
   lua_settop(L, 1);
-  return flush_file(L);
+  return cs_flushfile(L);
 }
 
 /*
@@ -303,7 +311,7 @@ static int file_close(lua_State *L) {
   if (loop != NULL && loop->entered && loop->current == NULL)
     cs_abandonfile(L, f); /* in a task that is being ended: it cannot wait */
   if (f->sock != NULL && cs_unsent(f) > 0) {
-    lua_pushcfunction(L, flush_file);
+    lua_pushcfunction(L, cs_flushfile);
     lua_pushvalue(L, 1);
     return closek(L, lua_pcallk(L, 1, LUA_MULTRET, 0, 0, closek), 0);
   }

@@ -919,6 +919,154 @@ describe("writing", function()
   end)
 end)
 
+-- Tied files --------------------------------------------------------------
+
+describe("a file that is tied to another", function()
+  local a, b, r, w
+  local function test(name, f)
+    it(name, everywhere(function()
+      a, b = csock.socketpair()
+      a.timeout, b.timeout = 5, 5
+      r, w = a:makefile("rb"), a:makefile("wb", 1 << 22)
+      assert.is_true(r:tie(w))
+      f()
+      b:close()
+      pcall(w.close, w)
+      close(r, a)
+    end))
+  end
+
+  test("sends what that has before it waits", function()
+    for _, size in ipairs(sizes) do
+      local f <close> = a:makefile("rb", size)
+      f:tie(w)
+      for _, read in ipairs {f.readline, f.readhead, f.read1,
+        function() return f:read(1) end, function() return f:read("L", "L") end,
+        function() return f:readlines(1) end, function() return f() end,
+        function() return f:readinto(csock.buffer(1)) end,
+        size ~= 0 and f.peek or f.read1} do
+        w:write "question"
+        a.timeout = 0.001
+        local ok, err = pcall(read, f)
+        assert.is_true(not ok and csock.isinstance(err, csock.timeout))
+        assert.are.equal("question", b:recv(100))
+        b:sendall "x\n\n" -- what has come makes it readable again
+        a.timeout = 5
+        assert.are.equal("x\n\n", f:read(3))
+      end
+    end
+  end)
+
+  test("sends nothing while there is enough to read", function()
+    b:sendall "a\nb\nc"
+    for line in r:lines() do
+      w:write(line)
+      if line == "b" then break end
+    end
+    assert.are.equal("c", r:read(1))
+    assert.is_false(core.socket.readable(b, 0))
+    b:sendall "d\n"
+    w:write "!"
+    assert.are.equal("d\n", r:readline())
+    assert.are.equal("ab!", b:recv(100))
+  end)
+
+  test("may be the same", function()
+    local f <close> = a:makefile "rw"
+    f:tie(f)
+    f:write "ping"
+    b:shutdown(csock.SHUT_WR)
+    assert.are.equal("", f:read())
+    assert.are.equal("ping", b:recv(10))
+  end)
+
+  test("raises what goes wrong in sending, and keeps what is left", function()
+    local text = ("0123456789"):rep(200000)
+    w:write(text)
+    a.timeout = 0.01
+    assert.are.equal("flush", raises(csock.timeout, r.readline, r).op)
+    local got = {}
+    b.timeout = 0
+    repeat                              -- each wait sends what has room
+      while pcall(function() got[#got + 1] = b:recv(1 << 20) end) do end
+      local ok, err = pcall(r.readline, r)
+      assert.is_false(ok)
+    until err.op == "read"
+    while pcall(function() got[#got + 1] = b:recv(1 << 20) end) do end
+    assert.is_true(table.concat(got) == text)
+  end)
+
+  test("raises that the peer is gone", function()
+    b:close()
+    w:write "x"
+    assert.are.equal("flush", raises(csock.BrokenPipeError, r.read, r).op)
+  end)
+
+  test("can be untied, and be left by the other", function()
+    w:write "x"
+    b:sendall "y"
+    r:tie(nil)
+    assert.are.equal("y", r:read(1))
+    a.timeout = 0.001
+    raises(csock.timeout, r.read, r, 1)
+    assert.is_false(core.socket.readable(b, 0))
+    a.timeout = 5
+    r:tie(w)
+    w:close()
+    b:sendall "z"
+    assert.are.equal("z", r:read(1))
+    w = a:makefile "wb"
+    r:tie(w)
+    w:close()
+    r:tie(a:makefile "wb")
+    collectgarbage()
+    collectgarbage()
+    b:sendall "z"
+    assert.are.equal("z", r:read(1))
+    r:tie(nil)
+    collectgarbage()
+    collectgarbage()
+  end)
+
+  it("waits until all is sent, and reads then", function()
+    loop.run(function()
+      local _guard <close>, c, d = pair()
+      local f <close> = c:makefile("rw", 1 << 22)
+      f:tie(f)
+      local text = ("0123456789"):rep(200000)
+      f:write(text)
+      local task = loop.spawn(f.readline, f)
+      loop.sleep(0.01)
+      local g <close> = d:makefile("rw")
+      assert.is_true(text == g:read(#text))
+      g:write "end\n"
+      g:flush()
+      assert.are.equal("end\n", task:join(5))
+    end)
+  end)
+
+  it("may be closed while it sends", function()
+    loop.run(function()
+      local _guard <close>, c, d = pair()
+      local f, g = c:makefile "r", c:makefile("w", 1 << 22)
+      f:tie(g)
+      g:write(("x"):rep(1 << 21))
+      local task = loop.spawn(pcall, f.readline, f)
+      loop.sleep(0.01)
+      f:close()
+      local all = loop.spawn(function()
+        local h <close> = d:makefile()
+        return #h:read(1 << 21)
+      end)
+      local ok, err = task:join(5)
+      assert.is_false(ok)
+      assert.are.equal("EBADF", err.code)
+      assert.are.equal(1 << 21, all:join(5))
+      g:close()
+    end)
+  end)
+end)
+
 -- Life --------------------------------------------------------------------
 
 describe("a socket with files", function()
@@ -1141,6 +1289,8 @@ describe("misuse of a file", function()
       {"number expected", f.readhead, f, {}},
       {"number expected", f.readlines, f, {}},
       {"csock.buffer expected", f.readinto, f, "abc"},
+      {"file or nil expected", f.tie, f, a},
+      {"file or nil expected", f.tie, f, 5},
       {"string or buffer expected", f.write, f},
       {"string or buffer expected", f.write, f, {}},
       {"string expected", f.write, f, "a", {}},
@@ -1171,8 +1321,9 @@ describe("misuse of a file", function()
     misused("not readable", w)
     w:close()
     for _, name in ipairs {"read", "readline", "readlines", "lines", "peek",
-                           "readhead", "readinto", "read1", "write", "writelines", "flush",
-                           "fileno", "readable", "writable", "seekable"} do
+                           "readhead", "readinto", "read1", "write",
+                           "writelines", "flush", "fileno", "readable",
+                           "writable", "seekable", "tie"} do
       misused("I/O operation on closed file", w[name], w)
     end
     local next_line = r:lines()

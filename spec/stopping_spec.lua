@@ -6,6 +6,7 @@ local visit = require "spec.visit"
 local coroutine = require "csock.coroutine"
 local csock = require "csock"
 local loop = require "csock.loop"
+local safe = require "csock.safe"
 local socketserver = require "csock.socketserver"
 
 local anywhere, connect = visit.anywhere, visit.connect
@@ -123,6 +124,23 @@ for name, handler in pairs {buffered = Lines, unbuffered = Unbuffered} do
       assert.is_nil(heard)
     end)
 
+    it("is false when a socket of csock.safe's fails", function()
+      loop.run(function()
+        for _, tied in ipairs {false, true} do
+          local ours, theirs = safe.socketpair()
+          local one = handler(theirs)
+          one.wbufsize = 100
+          one:setup()
+          if tied then one.rfile:tie(one.wfile) end
+          one.wfile:write "x"
+          csock.socket(nil, nil, nil, theirs:detach()):close()
+          assert.is_false(one:has_request())
+          ours:close()
+          one:finish()
+        end
+      end)
+    end)
+
     it("lets the end of loop.timeout pass", function()
       local heard
       local Limited = class("Limited", handler, {handle = function(self)
@@ -153,6 +171,22 @@ for name, handler in pairs {buffered = Lines, unbuffered = Unbuffered} do
         task:join()
         loop.sleep(0.2)
         assert.are.equal("false b\n", ask(client, "b"))
+      end)
+    end)
+
+    it("ends with a server that stops while tied files send", function()
+      local Tied = class("Tied", handler, {wbufsize = 1 << 23,
+        handle = function(self)
+          self.rfile:tie(self.wfile)
+          self.wfile:write(("x"):rep(1 << 22))
+          while self:has_request() do self.rfile:read "L" end
+        end})
+      serving(Threading(anywhere, Tied), function(server, task)
+        local client <close> = connect(server)
+        assert.are.equal("x", client:recv(1))
+        server:shutdown()
+        assert.are.equal((1 << 22) - 1, #rest(client))
+        task:join()
       end)
     end)
 

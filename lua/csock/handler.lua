@@ -72,18 +72,23 @@ end
 -- has not, or has gone, and, a moment after it was told to stop, when the
 -- server ends: a connection between two requests does not hold it up.
 function StreamRequestHandler:has_request()
-  local server = self.server
-  local ending = server and server._idle_until
-  if not ending then
-    local seen = await(self.rfile, server)
-    if seen ~= nil then return seen end
-    ending = server and server._idle_until
-    if not ending then return false end
+  local rfile, server = self.rfile, self.server
+  while not (server and server._idle_until) do
+    local seen, again = await(rfile, server)
+    if seen then return true end
+    if again ~= true and -- or an error, where those are returned
+      (seen == false or not (server and server._idle_until)) then
+      return false
+    end
   end
-  if self.rfile.pending > 0 then return true end
+  if rfile.pending > 0 then return true end
+  local ending = server._idle_until
+  self.wfile:flush() -- the client may wait for that
   local left = math.max(ending - loop.now(), 0)
-  return core.socket.readable(self.connection, left) and await(self.rfile) or
-    false
+  if core.socket.readable(self.connection, left) and await(rfile) then
+    return true
+  end
+  return false
 end
 
 --- finish(): send what is left in wfile, and close both.  That the client has

@@ -453,6 +453,11 @@ function file:readlines(hint) end
 ---@return false
 function file:seekable() end
 
+--- Makes reads that have to wait send what `other` has collected first.
+---@param other? csock.file
+---@return true
+function file:tie(other) end
+
 --- Whether it was opened for writing.
 ---@return boolean writable
 function file:writable() end
