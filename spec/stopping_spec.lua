@@ -174,6 +174,27 @@ for name, handler in pairs {buffered = Lines, unbuffered = Unbuffered} do
       end)
     end)
 
+    it("tells whether the server is stopping", function()
+      local told = {}
+      local Asking = class("Asking", handler, {handle = function(self)
+        for i = 1, 4 do
+          told[i] = table.pack(self:has_request())
+          self.wfile:write(self.rfile:read "L")
+        end
+      end})
+      serving(Threading(anywhere, Asking), function(server, task)
+        local client <close> = connect(server)
+        assert.are.equal("a\n", ask(client, "a"))
+        loop.sleep(0)
+        server:shutdown()
+        client:sendall "b\nc\nd\n"
+        assert.are.equal("b\nc\nd\n", rest(client))
+        task:join()
+      end)
+      assert.are.same({{n = 2, true, false}, {n = 2, true, true},
+        {n = 2, true, true}, {n = 2, true, true}}, told)
+    end)
+
     it("ends with a server that stops while tied files send", function()
       local Tied = class("Tied", handler, {wbufsize = 1 << 23,
         handle = function(self)

@@ -68,25 +68,26 @@ function StreamRequestHandler:setup()
 end
 
 --- has_request() -> true when the client has begun another request on this
--- connection, which it has `timeout` seconds for (nil: for ever); false when it
--- has not, or has gone, and, a moment after it was told to stop, when the
--- server ends: a connection between two requests does not hold it up.
+-- connection, which it has `timeout` seconds for (nil: for ever), and whether
+-- the server is stopping; false when it has not, or has gone, and, a moment
+-- after it was told to stop, when the server ends: a connection between two
+-- requests does not hold it up.
 function StreamRequestHandler:has_request()
   local rfile, server = self.rfile, self.server
   while not (server and server._idle_until) do
     local seen, again = await(rfile, server)
-    if seen then return true end
+    if seen then return true, server and server._shutdown_request end
     if again ~= true and -- or an error, where those are returned
       (seen == false or not (server and server._idle_until)) then
       return false
     end
   end
-  if rfile.pending > 0 then return true end
+  if rfile.pending > 0 then return true, server._shutdown_request end
   local ending = server._idle_until
   self.wfile:flush() -- the client may wait for that
   local left = math.max(ending - loop.now(), 0)
   if core.socket.readable(self.connection, left) and await(rfile) then
-    return true
+    return true, server._shutdown_request
   end
   return false
 end

@@ -1292,8 +1292,9 @@ local StreamRequestHandler = {}
 --- Makes the files.
 function StreamRequestHandler:setup() end
 
---- Waits for another request on this connection: false when there is none, and when the server ends.
+--- Waits for another request on this connection: false when there is none, and when the server ends; is the server stopping?
 ---@return boolean
+---@return boolean? stopping
 function StreamRequestHandler:has_request() end
 
 --- Sends what is left, and closes the files.
