@@ -6,9 +6,15 @@
 local csock = require "csock"
 local socketserver = require "csock.socketserver"
 
+-- What each request calls.
+local readhead, readline = csock.file.readhead, csock.file.readline
+local time = os.time
+
 local LINE = 8192   -- bytes of a line
 local HEAD = 65536  -- bytes of all header lines,
 local HEADERS = 100 -- and how many they may be
+local SHORT = 256   -- bytes of a request line that is kept in memory,
+local KEPT = 1000   -- of so many
 local LINGER = 2    -- seconds to hear a client out that has been refused
 
 local REASONS = {
@@ -25,6 +31,8 @@ local LENGTH = setmetatable({}, {__index = function(lines, n)
   return line
 end})
 
+local CLOSE = "Connection: close\r\n\r\n" -- what ends the last answer's head
+
 local http = {}
 
 --- date(seconds) -> as HTTP writes it.
@@ -32,17 +40,16 @@ function http.date(seconds)
   return os.date("!%a, %d %b %Y %H:%M:%S GMT", seconds)
 end
 
--- What answers with this status begin with, made once a second.
-local begun, begun_at
+-- What answers begin with, by their status; made once a second.
+local begun, begun_at = {}, nil
 local function begin(status)
-  local seconds = os.time()
+  local seconds = time()
   if seconds ~= begun_at then begun, begun_at = {}, seconds end
   local lines = begun[status]
-  if not lines then
-    lines = ("HTTP/1.1 %d %s\r\nDate: %s\r\n"):format(status, REASONS[status],
-      http.date(seconds))
-    begun[status] = lines
-  end
+  if lines then return lines end
+  lines = ("HTTP/1.1 %d %s\r\nDate: %s\r\n"):format(status, REASONS[status],
+    http.date(seconds))
+  begun[status] = lines
   return lines
 end
 
@@ -75,64 +82,71 @@ local function parse(lines)
   return nil, #lines == HEAD and 431 or 400
 end
 
--- Read the header lines, which clients repeat: what they say is kept for the
--- next request.  nil, or the status that refuses them.
-local function read_headers(self)
-  local lines = self.rfile:readhead(HEAD)
-  if lines == self.lines then return end
+-- Take the header lines of a request: nil, or the status that refuses them.
+local function take_headers(self, lines, old, last)
   local headers, status = parse(lines)
   if not headers then return status end
+  if not (old or headers.host) then return 400 end
   local connection = (headers.connection or ""):lower()
-  self.lines, self.headers = lines, headers
-  self.says_close = connection:find("close", 1, true) ~= nil
-  self.says_keep = connection:find("keep-alive", 1, true) ~= nil
-end
-
--- Read a request: nil; false when there is none any more; or the status that
--- refuses it.
-local function read_request(self)
-  self.keep, self.closing = false, "Connection: close\r\n\r\n"
-  local line = self.rfile:readline(LINE)
-  if line == "\r\n" then line = self.rfile:readline(LINE) end
-  if line == "" then return false end
-  local method, target, minor =
-    line:match "^(%u+) ([^\0- \127]+) HTTP/1%.(%d)\r?\n$"
-  if not method then
-    return #line == LINE and 414 or line:find " HTTP/%d%S*\r?\n$" and
-      not line:find " HTTP/1" and 505 or 400
-  end
-  self.method, self.target = method, target
-  local status = read_headers(self)
-  if status then return status end
-  local headers = self.headers
-  if minor ~= "0" and not headers.host then return 400 end
+  self.lines, self.old, self.headers = lines, old, headers
+  self.keep, self.closing = false, CLOSE
   -- What a body is good for nobody here knows: it is not read, and so nothing
   -- behind it can be.
   if headers["transfer-encoding"] or
     (headers["content-length"] or "0") ~= "0" then
     self.unread = true
-  elseif self.server.stopping then
-    return -- what is answered now is the last answer
-  elseif minor == "0" then
-    self.keep = self.says_keep
-    if self.keep then self.closing = "Connection: keep-alive\r\n\r\n" end
-  elseif not self.says_close then
-    self.keep, self.closing = true, "\r\n"
+  elseif last then
+    return
+  elseif not old then
+    if not connection:find("close", 1, true) then
+      self.keep, self.closing = true, "\r\n"
+    end
+  elseif connection:find("keep-alive", 1, true) then
+    self.keep, self.closing = true, "Connection: keep-alive\r\n\r\n"
+  end
+end
+
+-- A request line in its parts, in a table, which is kept: lines come again and
+-- again.  One that is malformed has the status that refuses it.
+local parsed, lines_kept = {}, 0
+local function parse_line(line)
+  local method, target, minor =
+    line:match "^(%u+) ([^\0- \127]+) HTTP/1%.(%d)\r?\n$"
+  if not method then
+    return {status = #line == LINE and 414 or
+      line:find " HTTP/%d%S*\r?\n$" and not line:find " HTTP/1" and 505 or 400}
+  end
+  if lines_kept == KEPT then parsed, lines_kept = {}, 0 end
+  local request = {method = method, target = target, old = minor == "0"}
+  if #line <= SHORT then
+    parsed[line], lines_kept = request, lines_kept + 1
+  end
+  return request
+end
+
+-- Read a request: nil; false when there is none any more; or the status that
+-- refuses it.
+local function read_request(self, last)
+  local rfile = self.rfile
+  local line = readline(rfile, LINE)
+  if line == "\r\n" then line = readline(rfile, LINE) end
+  if line == "" then return false end
+  local request = parsed[line] or parse_line(line)
+  if request.status then return request.status end
+  self.method, self.target = request.method, request.target
+  local lines, old = readhead(rfile, HEAD), request.old
+  -- Clients repeat their header lines: what they say still holds.
+  if lines ~= self.lines or old ~= self.old or last then
+    return take_headers(self, lines, old, last)
   end
 end
 
 --- respond(status, headers [, body]): the whole answer.  headers: lines, each
 -- with its end.
 function Handler:respond(status, headers, body)
-  local answer = begin(status) .. headers
-  if not body then
-    answer = answer .. self.closing
-  elseif self.method == "HEAD" then
-    answer = answer .. LENGTH[#body] .. self.closing
-  else
-    answer = answer .. LENGTH[#body] .. self.closing .. body
-  end
-  self.wfile:write(answer)
+  local length = body and LENGTH[#body] or ""
+  if not body or self.method == "HEAD" then body = "" end
+  self.wfile:write(begin(status) .. headers .. length .. self.closing .. body)
 end
 
 --- respond_file(status, headers, file, offset, count): the same with a part of
@@ -159,24 +173,27 @@ function Handler:answer()
   self:refuse(404)
 end
 
--- Is the head of another request here?  Then its answer can go with this one.
-local function another(rfile)
-  return rfile.pending > 0 and rfile:peek():find("\r\n\r\n", 1, true)
+--- setup(): answers leave when their client has asked nothing more.
+function Handler:setup()
+  csock.class.super(Handler, self):setup()
+  self.rfile:tie(self.wfile)
 end
 
 function Handler:handle()
-  local rfile, wfile = self.rfile, self.wfile
+  local has_request, answer = self.has_request, self.answer
   repeat
-    local status = self:has_request() and read_request(self)
+    local more, last = has_request(self)
+    local status = more and read_request(self, last)
     if status == false then return end
     if status then
-      self.method, self.unread, self.keep = nil, true, false
+      self.method, self.unread = nil, true
+      self.keep, self.closing = false, CLOSE
       self:refuse(status)
     else
-      self:answer()
+      answer(self)
     end
-    if not (self.keep and another(rfile)) then wfile:flush() end
   until not self.keep
+  self.wfile:flush()
   if self.unread then self:linger() end
 end
 
