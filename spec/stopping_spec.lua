@@ -124,6 +124,35 @@ for name, handler in pairs {buffered = Lines, unbuffered = Unbuffered} do
       assert.is_nil(heard)
     end)
 
+    it("sends what was collected at a server's end, if it can", function()
+      local seen, failed = {}, 0
+      local Late = class("Late", handler, {wbufsize = 100,
+        handle = function(self)
+          self.wfile:write "x"
+          while not self.server.stopping do loop.sleep(0.001) end
+          if self.rfile:read(1) == "c" then self.wfile:close() end
+          table.insert(seen, self:has_request())
+        end})
+      local Server = patient(socketserver.ThreadingTCPServer,
+        {handle_error = function() failed = failed + 1 end})
+      serving(Server(anywhere, Late), function(server, task)
+        local client <close> = connect(server)
+        local gone = connect(server)
+        local closed <close> = connect(server)
+        loop.sleep(0.01)
+        server:shutdown()
+        client:sendall "a"
+        closed:sendall "c"
+        gone:sendall "b"
+        gone.linger = 0
+        gone:close()
+        assert.are.equal("x", rest(client))
+        task:join()
+      end)
+      assert.are.same({false, false, false}, seen)
+      assert.are.equal(0, failed)
+    end)
+
     it("is false when a socket of csock.safe's fails", function()
       loop.run(function()
         for _, tied in ipairs {false, true} do

@@ -83,8 +83,8 @@ function StreamRequestHandler:has_request()
     end
   end
   if rfile.pending > 0 then return true, server._shutdown_request end
-  local ending = server._idle_until
-  self.wfile:flush() -- the client may wait for that
+  local ending, wfile = server._idle_until, self.wfile
+  if not wfile.closed then forgive(wfile.flush, wfile) end
   local left = math.max(ending - loop.now(), 0)
   if core.socket.readable(self.connection, left) and await(rfile) then
     return true, server._shutdown_request
