@@ -166,6 +166,23 @@ static cs_File *to_writer(lua_State *L) {
   return f;
 }
 
+/* Collect the strings from index 2 on, if there is room for all: how many bytes
+** that is; otherwise, or where there is anything else, -1 and nothing done. */
+static lua_Integer collect_strings(lua_State *L, cs_File *f) {
+  size_t before = cs_unsent(f), len;
+  int top = lua_gettop(L);
+  if (top < 2) return -1;
+  for (int arg = 2; arg <= top; arg++) {
+    const char *data = NULL;
+    if (lua_type(L, arg) == LUA_TSTRING) data = lua_tolstring(L, arg, &len);
+    if (data == NULL || collect(f, data, len) <= 0) {
+      f->filled = f->sent + before;
+      return -1;
+    }
+  }
+  return (lua_Integer)(cs_unsent(f) - before);
+}
+
 /* f:write(data...) -> how many bytes that is; they are sent when the buffer is
 ** full, or at once if they are more than it takes.  Unbuffered: how many the
 ** system took, nil if a non-blocking socket takes none.  (Python's write) */
@@ -174,12 +191,18 @@ static int file_write(lua_State *L) {
   size_t len, done = 0;
   const char *data;
   int n = CS_UNTRIED, dontwait;
+  int collects = f->size > 0 && !f->lined;
+  lua_Integer collected = collects ? collect_strings(L, f) : -1;
+  if (collected >= 0) {
+    lua_pushinteger(L, collected);
+    return 1;
+  }
   if (lua_gettop(L) > 2) { /* as Lua's: several */
     for (int arg = 2; arg <= lua_gettop(L); arg++) luaL_checkstring(L, arg);
     lua_concat(L, lua_gettop(L) - 1);
   }
   data = cs_checkdata(L, 2, &len);
-  if (f->size > 0 && !f->lined && collect(f, data, len) > 0) {
+  if (collects && collect(f, data, len) > 0) {
     lua_pushinteger(L, (lua_Integer)len);
     return 1;
   }
