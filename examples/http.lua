@@ -8,7 +8,7 @@ local socketserver = require "csock.socketserver"
 
 -- What each request calls.
 local readhead, readline = csock.file.readhead, csock.file.readline
-local time = os.time
+local write, time = csock.file.write, os.time
 
 local LINE = 8192   -- bytes of a line
 local HEAD = 65536  -- bytes of all header lines,
@@ -146,14 +146,14 @@ end
 function Handler:respond(status, headers, body)
   local length = body and LENGTH[#body] or ""
   if not body or self.method == "HEAD" then body = "" end
-  self.wfile:write(begin(status) .. headers .. length .. self.closing .. body)
+  write(self.wfile, begin(status), headers, length, self.closing, body)
 end
 
 --- respond_file(status, headers, file, offset, count): the same with a part of
 -- an open file, which the system sends by itself.
 function Handler:respond_file(status, headers, file, offset, count)
   local wfile = self.wfile
-  wfile:write(begin(status) .. headers .. LENGTH[count] .. self.closing)
+  write(wfile, begin(status), headers, LENGTH[count], self.closing)
   if self.method == "HEAD" or count == 0 then return end
   wfile:flush()
   -- A file that has become shorter: the client has to see it.
