@@ -18,6 +18,7 @@
 #include "file.h"
 #include "group.h"
 #include "host.h"
+#include "idle.h"
 #include "inet.h"
 #include "inspect.h"
 #include "loop.h"
@@ -63,6 +64,7 @@ int luaopen_csock_core(lua_State *L) {
   cs_open_file(L);
   cs_open_reader(L);
   cs_open_writer(L);
+  cs_open_idle(L);
   cs_open_unix(L);
   cs_open_resolve(L);
   cs_open_connect(L);

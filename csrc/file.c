@@ -23,8 +23,8 @@ static const char plain = 'F';  /* registry key of the class' metatable */
 ** Access
 */
 
-/* The file at index 1, open or closed. */
-cs_File *cs_tofile(lua_State *L) {
+/* The file at index 1, of whatever class of files. */
+cs_File *cs_tosubfile(lua_State *L) {
   cs_File *f = cs_tonative(L, 1, &native);
   if (f == NULL) cs_typeerror(L, 1, "file");
   return f;
@@ -139,6 +139,7 @@ static int file_whole(lua_State *L) {
 static int file_plain(lua_State *L) {
   luaL_checktype(L, 1, LUA_TTABLE);
   lua_settop(L, 1);
+  cs_loop(L)->filemeta = lua_topointer(L, 1);
   lua_rawsetp(L, LUA_REGISTRYINDEX, &plain);
   return 0;
 }
@@ -193,6 +194,22 @@ static int file_collect(lua_State *L) {
 /* f:fileno() -> the socket's descriptor. */
 static int file_fileno(lua_State *L) {
   lua_pushinteger(L, cs_toopenfile(L)->sock->h.source.fd);
+  return 1;
+}
+
+/* f:tie(other) -> true: from now on a read that has to wait first sends what
+** the other file has collected, so that nobody waits for an answer to what is
+** still here; nil: none does.  (C++'s tie of streams) */
+static int file_tie(lua_State *L) {
+  cs_File *f = cs_toopenfile(L), *other = NULL;
+  if (!lua_isnil(L, 2)) {
+    other = cs_tonative(L, 2, &native);
+    if (other == NULL) return cs_typeerror(L, 2, "file or nil");
+  }
+  lua_settop(L, 2);
+  lua_setiuservalue(L, 1, CS_FILETIED);
+  f->tied = other;
+  lua_pushboolean(L, 1);
   return 1;
 }
 
@@ -259,11 +276,9 @@ static int file_setmaxline(lua_State *L) {
 }
 
 static const luaL_Reg file_methods[] = {
-    {"fileno", file_fileno},
-    {"readable", file_readable},
-    {"seekable", file_seekable},
-    {"writable", file_writable},
-    {NULL, NULL},
+    {"fileno", file_fileno},     {"readable", file_readable},
+    {"seekable", file_seekable}, {"tie", file_tie},
+    {"writable", file_writable}, {NULL, NULL},
 };
 
 static const luaL_Reg file_getters[] = {
@@ -279,7 +294,8 @@ static const luaL_Reg file_setters[] = {
 
 static const luaL_Reg file_funcs[] = {
     {"new", file_new},     {"over", file_over},       {"plain", file_plain},
-    {"whole", file_whole}, {"collect", file_collect}, {NULL, NULL},
+    {"whole", file_whole}, {"collect", file_collect}, {"tie", file_tie},
+    {NULL, NULL},
 };
 
 static const luaL_Reg sock_methods[] = {

@@ -21,13 +21,23 @@ typedef struct cs_File {
   char *in;               /* what came and was not read: start to end */
   size_t incap, start, end;
   uint64_t taken; /* bytes read, ever: the place of `start` in the stream */
-  uint64_t cleanfrom, cleanto; /* places between which no newline is */
+  uint64_t cleanfrom, cleanto; /* places between which no line ends, */
+  int cleanof;                 /* or no head: CS_LINE or CS_HEAD */
   char *out; /* of `size` bytes: what was written, not sent: sent to filled */
   size_t sent, filled;
+  struct cs_File *tied; /* what it has is sent before a read waits; NULL: none.
+                        ** User value CS_FILETIED keeps it */
 } cs_File;
 
 /* user values: the first is for the fields of subclasses */
-enum { CS_FILESOCKET = 2, CS_FILEMODE, CS_FILEVALUES = CS_FILEMODE };
+enum {
+  CS_FILESOCKET = 2,
+  CS_FILEMODE,
+  CS_FILETIED,
+  CS_FILEVALUES = CS_FILETIED
+};
+
+cs_File *cs_tosubfile(lua_State *L);
 
 static inline size_t cs_unread(const cs_File *f) {
   return f->end - f->start;
@@ -37,7 +47,17 @@ static inline size_t cs_unsent(const cs_File *f) {
   return f->filled - f->sent;
 }
 
-cs_File *cs_tofile(lua_State *L);
+/* The file at index 1, open or closed.  One that makefile gave is known by the
+** address of its metatable, which spares the look-up. */
+static inline cs_File *cs_tofile(lua_State *L) {
+  if (lua_getmetatable(L, 1)) {
+    int made = lua_topointer(L, -1) == cs_loop(L)->filemeta;
+    lua_pop(L, 1);
+    if (made) return (cs_File *)lua_touserdata(L, 1);
+  }
+  return cs_tosubfile(L);
+}
+
 cs_File *cs_toopenfile(lua_State *L);
 void cs_pushfilesocket(lua_State *L);
 int cs_endfile(cs_File *f);

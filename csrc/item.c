@@ -66,22 +66,40 @@ void cs_consume(cs_File *f, size_t n) {
 ** come, which it does not if 'eof'; or -errno.
 */
 
-/* What is known to be without a newline is not looked through again, or a long
+/* Is the line that a newline ends empty, or nothing but a carriage return? */
+static int is_empty(const char *p, const char *newline) {
+  if (newline > p && newline[-1] == '\r') newline--;
+  return newline == p || newline[-1] == '\n';
+}
+
+/* The newline that ends a line, or a head, of which the first 'from' bytes need
+** no look; NULL. */
+static const char *find_end(const char *p, size_t from, size_t len, int head) {
+  const char *end = p + len, *newline = p + from;
+  while (newline < end) {
+    newline = memchr(newline, '\n', (size_t)(end - newline));
+    if (newline == NULL || !head || is_empty(p, newline)) return newline;
+    newline++;
+  }
+  return NULL;
+}
+
+/* What is known to be without an end is not looked through again, or a long
 ** line that comes byte by byte would take the square of its length. */
 static int measure_line(cs_File *f, const cs_Item *item, const char *p,
                         size_t len, uint64_t place, int eof, size_t *used) {
+  int kind = item->kind == CS_HEAD ? CS_HEAD : CS_LINE;
   size_t limit = item->n > 0 ? item->n : f->maxline;
   size_t window = len < limit ? len : limit, from = 0;
-  const char *newline = NULL;
-  if (f->cleanfrom == place && f->cleanto > place) {
+  const char *end;
+  if (f->cleanfrom == place && f->cleanto > place && f->cleanof == kind)
     from = (size_t)(f->cleanto - place);
-    if (from > window) from = window;
-  }
-  if (from < window) newline = memchr(p + from, '\n', window - from);
-  if (newline != NULL) {
-    *used = (size_t)(newline - p) + 1;
+  end = find_end(p, from, window, kind == CS_HEAD);
+  if (end != NULL) {
+    *used = (size_t)(end - p) + 1;
     return 1;
   }
+  f->cleanof = kind;
   f->cleanfrom = place;
   f->cleanto = place + window;
   *used = window;

@@ -13,6 +13,7 @@ enum {
   CS_ALL,    /* to the end */
   CS_LINE,   /* with its newline, of n bytes at most (0: maxline, an error) */
   CS_CHOP,   /* the same without it */
+  CS_HEAD,   /* lines, and the empty one behind them, of n bytes at most */
   CS_NUMBER, /* a numeral */
   CS_PROBE   /* nothing: is there more?  n is 1 unless it has ended */
 };

@@ -16,8 +16,9 @@
 #include "file.h"
 #include "item.h"
 #include "reader.h"
+#include "writer.h"
 
-/* an errno for failed_read alone */
+/* an errno for cs_failedread alone */
 #define TIMEDOUT_BEFORE 0x10010
 
 /*
@@ -26,7 +27,7 @@
 
 /* A file that a read has timed out on waits no more (CPython's issue 7322: it
 ** "must disallow further reads"), until something comes again. */
-static int failed_read(lua_State *L, cs_Handle *h, int err) {
+int cs_failedread(lua_State *L, cs_Handle *h, int err) {
   cs_File *f = lua_touserdata(L, 2);
   if (err == TIMEDOUT_BEFORE)
     return cs_failtext(L, h->safe, "cannot read from timed out object", "read");
@@ -34,9 +35,9 @@ static int failed_read(lua_State *L, cs_Handle *h, int err) {
   return cs_fail(L, h->safe, err, "read", 0);
 }
 
-/* Carry out a read whose stack is ready, the socket at 1 and the file at 2. */
-static int run(lua_State *L, cs_File *f, const cs_Op *op) {
-  cs_Handle *h = &f->sock->h;
+static int read_now(lua_State *L, const cs_Op *op) {
+  cs_Handle *h = lua_touserdata(L, 1); /* the file may be closed meanwhile */
+  cs_File *f = lua_touserdata(L, 2);
   int n;
   if (!f->timedout) return cs_drive(L, h, op);
   do n = op->attempt(L, h, MSG_DONTWAIT);
@@ -48,7 +49,46 @@ static int run(lua_State *L, cs_File *f, const cs_Op *op) {
   return cs_drive(L, h, op);
 }
 
-static cs_File *to_reader(lua_State *L) {
+/* Send what the tied file has collected, the reading one being at 2.  Where
+** that takes a wait, 'k' goes on after it, its results are pushed, their number
+** in *n, and 1 is returned; otherwise 0. */
+int cs_sendtied(lua_State *L, const cs_File *f, lua_KContext ctx,
+                lua_KFunction k, int *n) {
+  cs_File *tied = f->tied;
+  if (tied == NULL || tied->sock == NULL || cs_flushnow(L, tied) == 0) return 0;
+  lua_pushcfunction(L, cs_flushfile);
+  lua_getiuservalue(L, 2, CS_FILETIED);
+  lua_callk(L, 1, 2, ctx, k);
+  *n = k(L, LUA_OK, ctx);
+  return 1;
+}
+
+/* For 'k': what flush has returned is on top, and goes, 0; or it is an error,
+** nil behind an error object, that of the whole operation: their number. */
+int cs_wassent(lua_State *L) {
+  const cs_Handle *h = lua_touserdata(L, 1);
+  if (lua_toboolean(L, -2)) {
+    lua_pop(L, 2);
+    return 0;
+  }
+  return cs_issafe(L, h->safe) ? 2 : lua_error(L);
+}
+
+static int sent(lua_State *L, int status, lua_KContext op) {
+  int n = cs_wassent(L);
+  (void)status;
+  return n > 0 ? n : read_now(L, (const cs_Op *)op);
+}
+
+/* Carry out a read whose stack is ready, the socket at 1 and the file at 2. */
+int cs_read(lua_State *L, const cs_File *f, const cs_Op *op) {
+  int n;
+  if (cs_sendtied(L, f, (lua_KContext)op, sent, &n)) return n;
+  return read_now(L, op);
+}
+
+/* The file at index 1, which must be one to read. */
+cs_File *cs_toreader(lua_State *L) {
   cs_File *f = cs_toopenfile(L);
   if (!f->reads) cs_misuse(L, "file is not readable");
   return f;
@@ -84,7 +124,7 @@ static int failed_item(lua_State *L, cs_Handle *h, int err) {
   cs_Item item;
   size_t used;
   load_item(L, &item);
-  if (err != EAGAIN || item.formal) return failed_read(L, h, err);
+  if (err != EAGAIN || item.formal) return cs_failedread(L, h, err);
   if (item.kind <= CS_ALL && cs_unread(f) > 0) {
     cs_measure(f, &item, 0, 1, &used);
     cs_pushitem(L, f, &item, 0, used);
@@ -131,7 +171,7 @@ static int read_item(lua_State *L, cs_File *f, int kind, size_t n, int formal) {
   lua_pushinteger(L, kind);
   lua_pushinteger(L, (lua_Integer)n);
   lua_pushboolean(L, formal);
-  return run(L, f, kind == CS_SOME ? &op_some : &op_item);
+  return cs_read(L, f, kind == CS_SOME ? &op_some : &op_item);
 }
 
 /*
@@ -208,8 +248,8 @@ static int try_formats(lua_State *L, cs_Handle *h, int dontwait) {
   return lua_gettop(L) - top;
 }
 
-static const cs_Op op_formats = {"read",      CS_READ,     0,
-                                 try_formats, failed_read, 0};
+static const cs_Op op_formats = {"read",      CS_READ,       0,
+                                 try_formats, cs_failedread, 0};
 
 /* Lua's read: the file at 1, formats behind it. */
 static int read_formats(lua_State *L, cs_File *f) {
@@ -223,7 +263,7 @@ static int read_formats(lua_State *L, cs_File *f) {
   lua_pushinteger(L, 0);
   lua_pushinteger(L, formats);
   lua_rotate(L, 3, 3);
-  return run(L, f, &op_formats);
+  return cs_read(L, f, &op_formats);
 }
 
 /* f:read([n]) -> n bytes, fewer at the end, and "" there; without n, or with
@@ -232,7 +272,7 @@ static int read_formats(lua_State *L, cs_File *f) {
 ** f:read(format...) -> Lua's: "l", "L", "n", "a", or of several also a count;
 ** nil at the end. */
 static int file_read(lua_State *L) {
-  cs_File *f = to_reader(L);
+  cs_File *f = cs_toreader(L);
   lua_Integer n;
   if (lua_gettop(L) > 2 || lua_type(L, 2) == LUA_TSTRING)
     return read_formats(L, f);
@@ -248,7 +288,7 @@ static int file_read(lua_State *L) {
 /* f:read1([n]) -> up to n bytes (the buffer's size), of which what is there
 ** will do, else what one receive call brings; "" at the end. */
 static int file_read1(lua_State *L) {
-  cs_File *f = to_reader(L);
+  cs_File *f = cs_toreader(L);
   lua_Integer n = luaL_optinteger(L, 2, -1);
   if (n < 0) n = f->size > 0 ? (lua_Integer)f->size : CS_SCRATCH;
   if (n == 0) {
@@ -258,22 +298,34 @@ static int file_read1(lua_State *L) {
   return read_item(L, f, CS_SOME, (size_t)n, 0);
 }
 
-/* f:readline([limit]) -> a line with its newline, "" at the end.  `limit`: of
-** no more bytes than that, the rest of the line being the next one. */
-static int file_readline(lua_State *L) {
-  cs_File *f = to_reader(L);
+/* Of a line or a head no more than the limit at index 2, if there is one. */
+static int read_lines(lua_State *L, int kind) {
+  cs_File *f = cs_toreader(L);
   lua_Integer limit = luaL_optinteger(L, 2, -1);
   if (limit == 0) {
     lua_pushliteral(L, "");
     return 1;
   }
-  return read_item(L, f, CS_LINE, limit > 0 ? (size_t)limit : 0, 0);
+  return read_item(L, f, kind, limit > 0 ? (size_t)limit : 0, 0);
+}
+
+/* f:readline([limit]) -> a line with its newline, "" at the end.  `limit`: of
+** no more bytes than that, the rest of the line being the next one. */
+static int file_readline(lua_State *L) {
+  return read_lines(L, CS_LINE);
+}
+
+/* f:readhead([limit]) -> lines, with the empty one that ends them: what a
+** message of HTTP or mail begins with; less at the end, and "" there.  `limit`:
+** of no more bytes than that. */
+static int file_readhead(lua_State *L) {
+  return read_lines(L, CS_HEAD);
 }
 
 /* f() -> the next line with its newline, nil at the end: a file is its own
 ** iterator, and as such always raises what goes wrong. */
 static int file_next(lua_State *L) {
-  return read_item(L, to_reader(L), CS_LINE, 0, 1);
+  return read_item(L, cs_toreader(L), CS_LINE, 0, 1);
 }
 
 /* Upvalues: the loop, false (cs_issafe), the number of formats, the file, the
@@ -283,7 +335,7 @@ static int next_formats(lua_State *L) {
   lua_settop(L, 0);
   luaL_checkstack(L, n + LUA_MINSTACK, "too many formats");
   for (int i = 0; i <= n; i++) lua_pushvalue(L, lua_upvalueindex(4 + i));
-  return read_formats(L, to_reader(L));
+  return read_formats(L, cs_toreader(L));
 }
 
 /* f:lines([format...]) -> an iterator over what f:read(format...) gives by
@@ -291,7 +343,7 @@ static int next_formats(lua_State *L) {
 static int file_lines(lua_State *L) {
   int n = lua_gettop(L) - 1;
   cs_Item item;
-  to_reader(L);
+  cs_toreader(L);
   luaL_argcheck(L, n <= 250, 252, "too many arguments");
   for (int arg = 2; arg <= n + 1; arg++) check_format(L, arg, &item);
   if (n == 0) {
@@ -335,7 +387,7 @@ static int try_readlines(lua_State *L, cs_Handle *h, int dontwait) {
 /* On a non-blocking socket the lines that are there. */
 static int failed_readlines(lua_State *L, cs_Handle *h, int err) {
   cs_File *f = lua_touserdata(L, 2);
-  if (err != EAGAIN) return failed_read(L, h, err);
+  if (err != EAGAIN) return cs_failedread(L, h, err);
   cs_consume(f, (size_t)lua_tointeger(L, 4));
   if (lua_rawlen(L, 6) == 0) luaL_pushfail(L);
   return 1;
@@ -347,14 +399,14 @@ static const cs_Op op_readlines = {"read",        CS_READ,          0,
 /* f:readlines([hint]) -> a list of lines with their newlines, to the end, or
 ** until `hint` bytes or more are in it. */
 static int file_readlines(lua_State *L) {
-  cs_File *f = to_reader(L);
+  cs_File *f = cs_toreader(L);
   lua_Integer hint = luaL_optinteger(L, 2, 0);
   lua_settop(L, 1);
   cs_pushfilesocket(L);
   lua_pushinteger(L, (lua_Integer)f->taken);
   lua_pushinteger(L, 0);
   lua_pushinteger(L, hint);
-  return run(L, f, &op_readlines);
+  return cs_read(L, f, &op_readlines);
 }
 
 /*
@@ -394,7 +446,7 @@ static int try_readinto(lua_State *L, cs_Handle *h, int dontwait) {
 
 static int failed_readinto(lua_State *L, cs_Handle *h, int err) {
   cs_File *f = lua_touserdata(L, 2);
-  if (err != EAGAIN) return failed_read(L, h, err);
+  if (err != EAGAIN) return cs_failedread(L, h, err);
   if (cs_unread(f) > 0) return copy_into(L, f, lua_touserdata(L, 3));
   luaL_pushfail(L);
   return 1;
@@ -406,12 +458,12 @@ static const cs_Op op_readinto = {"read",       CS_READ,         0,
 /* f:readinto(buffer) -> how many bytes came into it: as many as fit, fewer at
 ** the end, 0 there (an unbuffered file gives what one receive call brings). */
 static int file_readinto(lua_State *L) {
-  cs_File *f = to_reader(L);
+  cs_File *f = cs_toreader(L);
   cs_Buffer *b = cs_checkbuffer(L, 2);
   lua_settop(L, 2);
   if (b->size == 0 || cs_unread(f) >= b->size) return copy_into(L, f, b);
   cs_pushfilesocket(L);
-  return run(L, f, &op_readinto);
+  return cs_read(L, f, &op_readinto);
 }
 
 /*
@@ -433,7 +485,7 @@ static int try_peek(lua_State *L, cs_Handle *h, int dontwait) {
 }
 
 static int failed_peek(lua_State *L, cs_Handle *h, int err) {
-  if (err != EAGAIN) return failed_read(L, h, err);
+  if (err != EAGAIN) return cs_failedread(L, h, err);
   luaL_pushfail(L);
   return 1;
 }
@@ -443,19 +495,24 @@ static const cs_Op op_peek = {"read", CS_READ, 0, try_peek, failed_peek, 0};
 /* f:peek() -> what the next read will begin with, at least a byte, "" at the
 ** end; it stays to be read. */
 static int file_peek(lua_State *L) {
-  cs_File *f = to_reader(L);
+  cs_File *f = cs_toreader(L);
   lua_settop(L, 1);
   if (cs_unread(f) > 0) return push_unread(L, f);
   if (f->size == 0) return cs_misuse(L, "peek on an unbuffered file");
   cs_pushfilesocket(L);
-  return run(L, f, &op_peek);
+  return cs_read(L, f, &op_peek);
 }
 
 static const luaL_Reg reader_methods[] = {
-    {"lines", file_lines},         {"peek", file_peek},
-    {"read", file_read},           {"read1", file_read1},
-    {"readinto", file_readinto},   {"readline", file_readline},
-    {"readlines", file_readlines}, {NULL, NULL},
+    {"lines", file_lines},
+    {"peek", file_peek},
+    {"read", file_read},
+    {"read1", file_read1},
+    {"readhead", file_readhead},
+    {"readinto", file_readinto},
+    {"readline", file_readline},
+    {"readlines", file_readlines},
+    {NULL, NULL},
 };
 
 static const luaL_Reg reader_funcs[] = {

@@ -28,17 +28,17 @@
 static int send_both(cs_File *f, cs_Handle *h, const char *data, size_t len,
                      size_t *done, int dontwait) {
   size_t first = cs_unsent(f);
-  struct iovec parts[2];
-  struct msghdr m;
+  int flags = MSG_NOSIGNAL | dontwait;
   ssize_t n;
-  parts[0].iov_base = f->out != NULL ? f->out + f->sent : NULL;
-  parts[0].iov_len = first;
-  parts[1].iov_base = (void *)data;
-  parts[1].iov_len = len;
-  memset(&m, 0, sizeof m);
-  m.msg_iov = first > 0 ? parts : parts + 1;
-  m.msg_iovlen = first > 0 && len > 0 ? 2 : 1;
-  n = sendmsg(h->source.fd, &m, MSG_NOSIGNAL | dontwait);
+  if (first == 0) {
+    n = send(h->source.fd, data, len, flags);
+  } else if (len == 0) {
+    n = send(h->source.fd, f->out + f->sent, first, flags);
+  } else {
+    struct iovec parts[2] = {{f->out + f->sent, first}, {(void *)data, len}};
+    struct msghdr m = {.msg_iov = parts, .msg_iovlen = 2};
+    n = sendmsg(h->source.fd, &m, flags);
+  }
   if (n < 0) return -errno;
   cs_notesent((cs_Socket *)h, n);
   if ((size_t)n > first) *done += (size_t)n - first;
@@ -105,23 +105,36 @@ static void set_size(lua_State *L, int index, size_t n) {
   lua_replace(L, index);
 }
 
-/* Write a piece, index 4 counting what is written; flush if it has to be. */
-static int put_piece(lua_State *L, cs_File *f, cs_Handle *h, const char *data,
-                     size_t len, int dontwait) {
-  size_t done = (size_t)lua_tointeger(L, 4);
-  int n = put(f, h, data, len, &done, dontwait);
-  set_size(L, 4, done);
+/* Write a piece, of which *done bytes are written already, and flush if it has
+** to be: 0, or -errno. */
+static int put_piece(cs_File *f, cs_Handle *h, const char *data, size_t len,
+                     size_t *done, int dontwait) {
+  int n = put(f, h, data, len, done, dontwait);
   if (n == 0 && f->lined && len > 0 && memchr(data, '\n', len) != NULL)
     n = flush(f, h, dontwait);
   return n;
 }
 
+/* Write a piece as the file's kind wants it.  Unbuffered: by one call, as
+** Python; or, on a socket that may block for ever, by as many as it takes,
+** since there the system's one call sends all. */
+static int put_all(cs_File *f, cs_Handle *h, const char *data, size_t len,
+                   size_t *done, int dontwait) {
+  int n;
+  if (f->size > 0 || f->whole)
+    return put_piece(f, h, data, len, done, dontwait);
+  if (f->sock == NULL) return -EBADF;
+  n = send_both(f, h, data + *done, len - *done, done, dontwait);
+  return n == -CS_EMORE && h->timeout >= 0 ? 0 : n;
+}
+
 static int try_write(lua_State *L, cs_Handle *h, int dontwait) {
-  size_t len;
+  size_t len, done = (size_t)lua_tointeger(L, 4);
   const char *data = cs_todata(L, 3, &len);
-  int n = put_piece(L, lua_touserdata(L, 2), h, data, len, dontwait);
+  int n = put_all(lua_touserdata(L, 2), h, data, len, &done, dontwait);
+  set_size(L, 4, done);
   if (n < 0) return n;
-  lua_pushinteger(L, (lua_Integer)len);
+  lua_pushinteger(L, (lua_Integer)done);
   return 1;
 }
 
@@ -138,29 +151,14 @@ static int failed_write(lua_State *L, cs_Handle *h, int err) {
 static const cs_Op op_write = {"write",   CS_WRITE,     0,
                                try_write, failed_write, 0};
 
-/* Unbuffered: one call, as Python; or, on a socket that may block for ever, as
-** many as it takes, since there the system's one call sends all. */
-static int try_rawwrite(lua_State *L, cs_Handle *h, int dontwait) {
-  cs_File *f = lua_touserdata(L, 2);
-  size_t len, done = (size_t)lua_tointeger(L, 4);
-  const char *data = cs_todata(L, 3, &len);
-  int n;
-  if (f->sock == NULL) return -EBADF;
-  n = send_both(f, h, data + done, len - done, &done, dontwait);
-  set_size(L, 4, done);
-  if (n < 0 && (n != -CS_EMORE || h->timeout < 0)) return n;
-  lua_pushinteger(L, (lua_Integer)done);
-  return 1;
-}
-
 static int failed_rawwrite(lua_State *L, cs_Handle *h, int err) {
   if (err != EAGAIN) return failed_write(L, h, err);
   luaL_pushfail(L);
   return 1;
 }
 
-static const cs_Op op_rawwrite = {"write",      CS_WRITE,        0,
-                                  try_rawwrite, failed_rawwrite, 0};
+static const cs_Op op_rawwrite = {"write",   CS_WRITE,        0,
+                                  try_write, failed_rawwrite, 0};
 
 static cs_File *to_writer(lua_State *L) {
   cs_File *f = cs_toopenfile(L);
@@ -168,38 +166,72 @@ static cs_File *to_writer(lua_State *L) {
   return f;
 }
 
+/* Collect the strings from index 2 on, if there is room for all: how many bytes
+** that is; otherwise, or where there is anything else, -1 and nothing done. */
+static lua_Integer collect_strings(lua_State *L, cs_File *f) {
+  size_t before = cs_unsent(f), len;
+  int top = lua_gettop(L);
+  if (top < 2) return -1;
+  for (int arg = 2; arg <= top; arg++) {
+    const char *data = NULL;
+    if (lua_type(L, arg) == LUA_TSTRING) data = lua_tolstring(L, arg, &len);
+    if (data == NULL || collect(f, data, len) <= 0) {
+      f->filled = f->sent + before;
+      return -1;
+    }
+  }
+  return (lua_Integer)(cs_unsent(f) - before);
+}
+
 /* f:write(data...) -> how many bytes that is; they are sent when the buffer is
 ** full, or at once if they are more than it takes.  Unbuffered: how many the
 ** system took, nil if a non-blocking socket takes none.  (Python's write) */
 static int file_write(lua_State *L) {
   cs_File *f = to_writer(L);
-  size_t len;
+  size_t len, done = 0;
   const char *data;
+  int n = CS_UNTRIED, dontwait;
+  int collects = f->size > 0 && !f->lined;
+  lua_Integer collected = collects ? collect_strings(L, f) : -1;
+  if (collected >= 0) {
+    lua_pushinteger(L, collected);
+    return 1;
+  }
   if (lua_gettop(L) > 2) { /* as Lua's: several */
     for (int arg = 2; arg <= lua_gettop(L); arg++) luaL_checkstring(L, arg);
     lua_concat(L, lua_gettop(L) - 1);
   }
   data = cs_checkdata(L, 2, &len);
-  if (f->size > 0 && !f->lined && collect(f, data, len) > 0) {
+  if (collects && collect(f, data, len) > 0) {
     lua_pushinteger(L, (lua_Integer)len);
     return 1;
   }
+  if (cs_mayattempt(L, &f->sock->h, CS_WRITE, f->sock->h.timeout, &dontwait)) {
+    n = put_all(f, &f->sock->h, data, len, &done, dontwait);
+    if (n >= 0) {
+      lua_pushinteger(L, (lua_Integer)done);
+      return 1;
+    }
+  }
   cs_pushfilesocket(L);
-  lua_pushinteger(L, 0);
-  return cs_drive(L, &f->sock->h,
-                  f->size > 0 || f->whole ? &op_write : &op_rawwrite);
+  lua_pushinteger(L, (lua_Integer)done);
+  return cs_driveon(L, &f->sock->h,
+                    f->size > 0 || f->whole ? &op_write : &op_rawwrite,
+                    f->sock->h.timeout, n);
 }
 
 static int try_writelines(lua_State *L, cs_Handle *h, int dontwait) {
   cs_File *f = lua_touserdata(L, 2);
   for (;;) {
-    size_t len;
+    size_t len, done;
     const char *data;
     lua_Integer i = lua_tointeger(L, 5);
     int n;
     if (lua_rawgeti(L, 3, i) == LUA_TNIL) break;
     data = cs_checkdata(L, -1, &len);
-    n = put_piece(L, f, h, data, len, dontwait);
+    done = (size_t)lua_tointeger(L, 4);
+    n = put_piece(f, h, data, len, &done, dontwait);
+    set_size(L, 4, done);
     lua_pop(L, 1);
     if (n < 0) return n;
     set_size(L, 4, 0);
@@ -246,17 +278,35 @@ static int try_flush(lua_State *L, cs_Handle *h, int dontwait) {
 
 static const cs_Op op_flush = {"flush", CS_WRITE, 0, try_flush, NULL, 0};
 
-/* f:flush() -> true when all that was written is sent; what is left after an
-** error stays, for another flush. */
-static int file_flush(lua_State *L) {
-  cs_File *f = cs_toopenfile(L);
-  lua_settop(L, 1);
-  if (cs_unsent(f) == 0) {
+/* Send without the driver what the open file has collected: 0 when all is sent,
+** else what the attempt said, or CS_UNTRIED. */
+int cs_flushnow(lua_State *L, cs_File *f) {
+  cs_Handle *h = &f->sock->h;
+  int dontwait;
+  if (cs_unsent(f) == 0) return 0;
+  if (!cs_mayattempt(L, h, CS_WRITE, h->timeout, &dontwait)) return CS_UNTRIED;
+  return flush(f, h, dontwait);
+}
+
+/* Flush the open file that is alone on the stack. */
+int cs_flushfile(lua_State *L) {
+  cs_File *f = lua_touserdata(L, 1);
+  cs_Handle *h = &f->sock->h;
+  int n = cs_flushnow(L, f);
+  if (n == 0) {
     lua_pushboolean(L, 1);
     return 1;
   }
   cs_pushfilesocket(L);
-  return cs_drive(L, &f->sock->h, &op_flush);
+  return cs_driveon(L, h, &op_flush, h->timeout, n);
+}
+
+/* f:flush() -> true when all that was written is sent; what is left after an
+** error stays, for another flush. */
+static int file_flush(lua_State *L) {
+  cs_toopenfile(L);
+  lua_settop(L, 1);
+  return cs_flushfile(L);
 }
 
 /*
@@ -284,7 +334,7 @@ static int file_close(lua_State *L) {
   if (loop != NULL && loop->entered && loop->current == NULL)
     cs_abandonfile(L, f); /* in a task that is being ended: it cannot wait */
   if (f->sock != NULL && cs_unsent(f) > 0) {
-    lua_pushcfunction(L, file_flush);
+    lua_pushcfunction(L, cs_flushfile);
     lua_pushvalue(L, 1);
     return closek(L, lua_pcallk(L, 1, LUA_MULTRET, 0, 0, closek), 0);
   }

@@ -6,8 +6,15 @@
 local csock = require "csock"
 local socketserver = require "csock.socketserver"
 
+-- What each request calls.
+local readhead, readline = csock.file.readhead, csock.file.readline
+local write, time = csock.file.write, os.time
+
 local LINE = 8192   -- bytes of a line
-local HEADERS = 100 -- lines of a head
+local HEAD = 65536  -- bytes of all header lines,
+local HEADERS = 100 -- and how many they may be
+local SHORT = 256   -- bytes of a request line that is kept in memory,
+local KEPT = 1000   -- of so many
 local LINGER = 2    -- seconds to hear a client out that has been refused
 
 local REASONS = {
@@ -17,17 +24,14 @@ local REASONS = {
   [416] = "Range Not Satisfiable", [431] = "Request Header Fields Too Large",
   [505] = "HTTP Version Not Supported",
 }
-local STATUS = {} -- what answers begin with
-for status, reason in pairs(REASONS) do
-  STATUS[status] = ("HTTP/1.1 %d %s\r\nDate: "):format(status, reason)
-end
-
 -- The line that tells a length; the short ones are made once.
 local LENGTH = setmetatable({}, {__index = function(lines, n)
   local line = "Content-Length: " .. n .. "\r\n"
   if n < 1000 then lines[n] = line end
   return line
 end})
+
+local CLOSE = "Connection: close\r\n\r\n" -- what ends the last answer's head
 
 local http = {}
 
@@ -36,100 +40,120 @@ function http.date(seconds)
   return os.date("!%a, %d %b %Y %H:%M:%S GMT", seconds)
 end
 
--- The date of the moment, made once a second.
-local today, today_at
-local function now()
-  local seconds = os.time()
-  if seconds ~= today_at then
-    today, today_at = http.date(seconds) .. "\r\n", seconds
-  end
-  return today
+-- What answers begin with, by their status; made once a second.
+local begun, begun_at = {}, nil
+local function begin(status)
+  local seconds = time()
+  if seconds ~= begun_at then begun, begun_at = {}, seconds end
+  local lines = begun[status]
+  if lines then return lines end
+  lines = ("HTTP/1.1 %d %s\r\nDate: %s\r\n"):format(status, REASONS[status],
+    http.date(seconds))
+  begun[status] = lines
+  return lines
 end
 
 local Handler = csock.class("Handler", socketserver.StreamRequestHandler, {
   __doc = [[
 Answers requests; in an instance: method, target, headers (a table from names in
-lower case), and keep: is another request welcome?]],
+lower case, not to be changed: it serves all requests that have the same), and
+keep: is another request welcome?]],
   timeout = 30,      -- seconds without a byte
   wbufsize = 16384,  -- answers are gathered
   disable_nagle_algorithm = true,
 })
 http.Handler = Handler
 
--- Read the lines of the head behind the first one: nil, or the status that
--- refuses them.
-function Handler:read_headers()
-  local headers, rfile = {}, self.rfile
-  for _ = 1, HEADERS do
-    local line = rfile:readline(LINE)
-    if line == "\r\n" or line == "\n" then
-      self.headers = headers
-      return
-    end
+-- What header lines say, with the empty line behind them: a table; or nil and
+-- the status that refuses them.
+local function parse(lines)
+  local headers, count = {}, 0
+  for line in lines:gmatch "[^\n]*\n" do
+    if line == "\r\n" or line == "\n" then return headers end
+    count = count + 1
+    if count > HEADERS or #line > LINE then return nil, 431 end
     local name, value = line:match "^([^%s:]+):[ \t]*([^\0\r\n]*)\r?\n$"
-    if not name then return #line == LINE and 431 or 400 end
+    if not name then return nil, 400 end
     if value:byte(-1) == 32 then value = value:match "^(.-) *$" end
     name = name:lower()
     local before = headers[name]
     headers[name] = before and before .. ", " .. value or value
   end
-  return 431
+  return nil, #lines == HEAD and 431 or 400
 end
 
--- Does the Connection header name this?
-local function says(headers, word)
-  local connection = headers.connection
-  return connection and connection:lower():find(word, 1, true)
-end
-
--- Read a request: nil; false when there is none any more; or the status that
--- refuses it.
-function Handler:read_request()
-  self.keep, self.closing = false, "Connection: close\r\n\r\n"
-  local line = self.rfile:readline(LINE)
-  if line == "\r\n" then line = self.rfile:readline(LINE) end
-  if line == "" then return false end
-  local method, target, minor =
-    line:match "^(%u+) ([^%s%c]+) HTTP/1%.(%d)\r?\n$"
-  if not method then
-    return #line == LINE and 414 or line:find " HTTP/%d%S*\r?\n$" and
-      not line:find " HTTP/1" and 505 or 400
-  end
-  self.method, self.target = method, target
-  local status = self:read_headers()
-  if status then return status end
-  local headers = self.headers
-  if minor ~= "0" and not headers.host then return 400 end
+-- Take the header lines of a request: nil, or the status that refuses them.
+local function take_headers(self, lines, old, last)
+  local headers, status = parse(lines)
+  if not headers then return status end
+  if not (old or headers.host) then return 400 end
+  local connection = (headers.connection or ""):lower()
+  self.lines, self.old, self.headers = lines, old, headers
+  self.keep, self.closing = false, CLOSE
   -- What a body is good for nobody here knows: it is not read, and so nothing
   -- behind it can be.
   if headers["transfer-encoding"] or
     (headers["content-length"] or "0") ~= "0" then
     self.unread = true
-  elseif self.server.stopping then
-    return -- what is answered now is the last answer
-  elseif minor == "0" then
-    self.keep = says(headers, "keep-alive") ~= nil
-    if self.keep then self.closing = "Connection: keep-alive\r\n\r\n" end
-  elseif not says(headers, "close") then
-    self.keep, self.closing = true, "\r\n"
+  elseif last then
+    return
+  elseif not old then
+    if not connection:find("close", 1, true) then
+      self.keep, self.closing = true, "\r\n"
+    end
+  elseif connection:find("keep-alive", 1, true) then
+    self.keep, self.closing = true, "Connection: keep-alive\r\n\r\n"
+  end
+end
+
+-- A request line in its parts, in a table, which is kept: lines come again and
+-- again.  One that is malformed has the status that refuses it.
+local parsed, lines_kept = {}, 0
+local function parse_line(line)
+  local method, target, minor =
+    line:match "^(%u+) ([^\0- \127]+) HTTP/1%.(%d)\r?\n$"
+  if not method then
+    return {status = #line == LINE and 414 or
+      line:find " HTTP/%d%S*\r?\n$" and not line:find " HTTP/1" and 505 or 400}
+  end
+  if lines_kept == KEPT then parsed, lines_kept = {}, 0 end
+  local request = {method = method, target = target, old = minor == "0"}
+  if #line <= SHORT then
+    parsed[line], lines_kept = request, lines_kept + 1
+  end
+  return request
+end
+
+-- Read a request: nil; false when there is none any more; or the status that
+-- refuses it.
+local function read_request(self, last)
+  local rfile = self.rfile
+  local line = readline(rfile, LINE)
+  if line == "\r\n" then line = readline(rfile, LINE) end
+  if line == "" then return false end
+  local request = parsed[line] or parse_line(line)
+  if request.status then return request.status end
+  self.method, self.target = request.method, request.target
+  local lines, old = readhead(rfile, HEAD), request.old
+  -- Clients repeat their header lines: what they say still holds.
+  if lines ~= self.lines or old ~= self.old or last then
+    return take_headers(self, lines, old, last)
   end
 end
 
 --- respond(status, headers [, body]): the whole answer.  headers: lines, each
 -- with its end.
 function Handler:respond(status, headers, body)
-  if not body then
-    return self.wfile:write(STATUS[status], now(), headers, self.closing)
-  end
-  self.wfile:write(STATUS[status], now(), headers, LENGTH[#body], self.closing,
-    self.method == "HEAD" and "" or body)
+  local length = body and LENGTH[#body] or ""
+  if not body or self.method == "HEAD" then body = "" end
+  write(self.wfile, begin(status), headers, length, self.closing, body)
 end
 
 --- respond_file(status, headers, file, offset, count): the same with a part of
 -- an open file, which the system sends by itself.
 function Handler:respond_file(status, headers, file, offset, count)
   local wfile = self.wfile
-  wfile:write(STATUS[status], now(), headers, LENGTH[count], self.closing)
+  write(wfile, begin(status), headers, LENGTH[count], self.closing)
   if self.method == "HEAD" or count == 0 then return end
   wfile:flush()
   -- A file that has become shorter: the client has to see it.
@@ -149,24 +173,27 @@ function Handler:answer()
   self:refuse(404)
 end
 
--- Is the head of another request here?  Then its answer can go with this one.
-local function another(rfile)
-  return rfile.pending > 0 and rfile:peek():find("\r\n\r\n", 1, true)
+--- setup(): answers leave when their client has asked nothing more.
+function Handler:setup()
+  csock.class.super(Handler, self):setup()
+  self.rfile:tie(self.wfile)
 end
 
 function Handler:handle()
-  local rfile, wfile = self.rfile, self.wfile
+  local has_request, answer = self.has_request, self.answer
   repeat
-    local status = self:has_request() and self:read_request()
+    local more, last = has_request(self)
+    local status = more and read_request(self, last)
     if status == false then return end
     if status then
-      self.method, self.unread, self.keep = nil, true, false
+      self.method, self.unread = nil, true
+      self.keep, self.closing = false, CLOSE
       self:refuse(status)
     else
-      self:answer()
+      answer(self)
     end
-    if not (self.keep and another(rfile)) then wfile:flush() end
   until not self.keep
+  self.wfile:flush()
   if self.unread then self:linger() end
 end
 

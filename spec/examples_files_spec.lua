@@ -204,6 +204,63 @@ describe("examples/files.lua", function()
     example.stop_silent(server)
   end)
 
+  it("reads each of a connection's requests anew", function()
+    local modified = header(talk(server, get "/hello.txt"), "Last-Modified")
+    local sock <close> = example.connect(server)
+    local file <close> = sock:makefile "r"
+    local host = "Host: x\r\n"
+    local since = host .. "If-Modified-Since: " .. modified .. "\r\n"
+    local function ask(line, headers)
+      sock:sendall(line .. "\r\n" .. headers .. "\r\n")
+      local answer = file:readhead()
+      local length = tonumber(header(answer, "Content-Length"))
+      return status(answer), not line:find "^HEAD" and length and
+        file:read(length) or "", header(answer, "Connection")
+    end
+    for _ = 1, 2 do
+      for _, case in ipairs {
+        {"GET /hello.txt HTTP/1.1", host, 200, HELLO},
+        {"GET /hello.txt HTTP/1.1", host, 200, HELLO},
+        {"GET /hello.txt HTTP/1.1", since, 304, ""},
+        {"HEAD /hello.txt HTTP/1.1", host, 200, ""},
+        {"GET /hello.txt HTTP/1.1", host .. "Range: bytes=0-4\r\n", 206,
+          HELLO:sub(1, 5)},
+        {"GET /hello.txt HTTP/1.1", "host: y\r\n", 200, HELLO},
+        {"GET /empty HTTP/1.1", "host: y\r\n", 200, ""},
+        {"PUT /empty HTTP/1.1", "host: y\r\n", 405,
+          "405 Method Not Allowed\n"},
+        {"GET /hello.txt HTTP/1.0", host .. "Connection: keep-alive\r\n", 200,
+          HELLO, "keep-alive"},
+        {"GET /hello.txt HTTP/1.1", host .. "Connection: keep-alive\r\n", 200,
+          HELLO},
+      } do
+        local line, headers, code, text, connection = table.unpack(case)
+        assert.are.same({code, text, connection}, {ask(line, headers)}, line)
+      end
+    end
+    -- the same header lines, but an older protocol, whose default is to close
+    assert.are.same({200, HELLO}, {ask("GET /hello.txt HTTP/1.1", host)})
+    assert.are.same({200, HELLO, "close"},
+      {ask("GET /hello.txt HTTP/1.0", host)})
+    assert.are.equal("", file:read(1))
+    example.stop_silent(server)
+  end)
+
+  it("sends the answers to what has come together by one call", function()
+    local request = "GET /empty HTTP/1.1\r\nHost: x\r\n\r\n"
+    local sock <close> = example.connect(server)
+    sock:sendall(request:rep(20))
+    local file <close> = sock:makefile("r", 65536)
+    local sizes = {}
+    for i = 1, 20 do
+      file:readhead()
+      sizes[i] = file.pending
+    end
+    assert.are.equal(0, sizes[20])
+    for i = 1, 19 do assert.is_true(sizes[i] > 0) end
+    example.stop_silent(server)
+  end)
+
   it("keeps no answer while it waits for the rest of a request", function()
     local sock <close> = example.connect(server)
     sock:sendall "GET /empty HTTP/1.1\r\nHost: x\r\n\r\nGET /empty HTTP/1.1\r\n"

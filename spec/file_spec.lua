@@ -322,6 +322,7 @@ describe("reading as Python", function()
     local f <close> = a:makefile("rb")
     assert.are.equal("", f:read(0))
     assert.are.equal("", f:readline(0))
+    assert.are.equal("", f:readhead(0))
     assert.are.equal("", f:read1(0))
     assert.are.equal(0, f:readinto(csock.buffer(0)))
   end)
@@ -337,6 +338,67 @@ describe("reading as Python", function()
       assert.are.equal("last", f:readline(100))
       assert.are.equal("", f:readline(100))
     end
+  end)
+
+  it("gives heads with their empty lines, up to a limit", function()
+    for _, size in ipairs(sizes) do
+      local f <close> = holding("a: b\r\nc\r\n\r\n\r\n\nx\n\r\ny\r\n\n" ..
+        "\r\r\nz\n \n\n\n\nlonger\n\nlast\n", size)
+      assert.are.equal("a: b\r\nc\r\n\r\n", f:readhead())
+      assert.are.equal("\r\n", f:readhead())
+      assert.are.equal("\n", f:readhead(100))
+      assert.are.equal("x\n\r\n", f:readhead(4))
+      assert.are.equal("y\r\n\n", f:readhead(-1))
+      assert.are.equal("\r\r\nz\n \n\n", f:readhead())
+      assert.are.equal("\n", f:readhead())
+      assert.are.equal("", f:readhead(0))
+      assert.are.equal("\nlon", f:readline() .. f:readhead(3))
+      assert.are.equal("ger\n\n", f:readhead(5))
+      assert.are.equal("last\n", f:readhead())
+      assert.are.equal("", f:readhead())
+    end
+  end)
+
+  it("takes a head together from what comes", everywhere(function()
+    local head = "Host: x\r\nAccept: y\n\r\n"
+    for _, size in ipairs(sizes) do
+      local _guard <close>, a, b = pair()
+      local f <close> = a:makefile("rb", size)
+      a.timeout = 0.001
+      for i = 1, #head - 1 do
+        b:sendall(head:sub(i, i))
+        raises(csock.timeout, f.readhead, f)
+      end
+      b:sendall(head:sub(-1) .. "rest\n\n")
+      a.timeout = 1
+      assert.are.equal(head, f:readhead())
+      assert.are.equal("rest\n", f:readline())
+      assert.are.equal("\n", f:readhead())
+    end
+  end))
+
+  it("finds lines in what was found to have no head", function()
+    local _guard <close>, a, b = pair()
+    a.timeout = 0
+    local f <close> = a:makefile "rb"
+    b:sendall "one\ntwo"
+    assert.is_nil(f:readhead())
+    assert.are.equal("one\n", f:readline())
+    assert.is_nil(f:readline())
+    assert.is_nil(f:readhead())
+    b:sendall "\n"
+    assert.is_nil(f:readhead())
+    assert.are.equal(4, f.pending)
+    b:sendall "\n"
+    assert.are.equal("two\n\n", f:readhead())
+  end)
+
+  it("keeps a head that is too long", function()
+    local f <close> = holding "one\ntwo\n\n"
+    f.maxline = 8
+    local err = raises(csock.OSError, f.readhead, f)
+    assert.are.equal("EMSGSIZE", err.code)
+    assert.are.equal("one\ntwo\n\n", f:readhead(9))
   end)
 
   it("gives a list of lines, up to a hint", function()
@@ -794,6 +856,25 @@ describe("writing", function()
     f:close()
   end)
 
+  it("of several pieces is of all or none", everywhere(function()
+    local _guard <close>, c, d = pair()
+    local f = c:makefile("wb", 10)
+    d.timeout = 0
+    assert.are.equal(4, f:write("ab", "", "cd"))
+    misused("string expected", f.write, f, "x", {})
+    assert.are.equal(3, f:write("ef", 5))
+    assert.are.equal(3, f:write("g", "hi"))
+    assert.is_false(core.socket.readable(d, 0))
+    misused("string expected", f.write, f, "x", "y", nil)
+    assert.are.equal(5, f:write("jkl", "mn"))
+    f:flush()
+    assert.are.equal("abcdef5" .. "ghi" .. "jklmn", d:recv(100))
+    assert.are.equal(13, f:write(("o"):rep(12), "p"))
+    f:flush()
+    assert.are.equal("oooooooooooop", d:recv(100))
+    f:close()
+  end))
+
   it("tells how much was taken before it failed", everywhere(function()
     for _, timeout in ipairs {0, 0.02} do
       local _guard <close>, c, d = pair()
@@ -854,6 +935,154 @@ describe("writing", function()
     f:write(f:readline():upper())
     f:flush()
     assert.are.equal("QUESTION\n", come())
+  end)
+end)
+
+-- Tied files --------------------------------------------------------------
+
+describe("a file that is tied to another", function()
+  local a, b, r, w
+  local function test(name, f)
+    it(name, everywhere(function()
+      a, b = csock.socketpair()
+      a.timeout, b.timeout = 5, 5
+      r, w = a:makefile("rb"), a:makefile("wb", 1 << 22)
+      assert.is_true(r:tie(w))
+      f()
+      b:close()
+      pcall(w.close, w)
+      close(r, a)
+    end))
+  end
+
+  test("sends what that has before it waits", function()
+    for _, size in ipairs(sizes) do
+      local f <close> = a:makefile("rb", size)
+      f:tie(w)
+      for _, read in ipairs {f.readline, f.readhead, f.read1,
+        function() return f:read(1) end, function() return f:read("L", "L") end,
+        function() return f:readlines(1) end, function() return f() end,
+        function() return f:readinto(csock.buffer(1)) end,
+        size ~= 0 and f.peek or f.read1} do
+        w:write "question"
+        a.timeout = 0.001
+        local ok, err = pcall(read, f)
+        assert.is_true(not ok and csock.isinstance(err, csock.timeout))
+        assert.are.equal("question", b:recv(100))
+        b:sendall "x\n\n" -- what has come makes it readable again
+        a.timeout = 5
+        assert.are.equal("x\n\n", f:read(3))
+      end
+    end
+  end)
+
+  test("sends nothing while there is enough to read", function()
+    b:sendall "a\nb\nc"
+    for line in r:lines() do
+      w:write(line)
+      if line == "b" then break end
+    end
+    assert.are.equal("c", r:read(1))
+    assert.is_false(core.socket.readable(b, 0))
+    b:sendall "d\n"
+    w:write "!"
+    assert.are.equal("d\n", r:readline())
+    assert.are.equal("ab!", b:recv(100))
+  end)
+
+  test("may be the same", function()
+    local f <close> = a:makefile "rw"
+    f:tie(f)
+    f:write "ping"
+    b:shutdown(csock.SHUT_WR)
+    assert.are.equal("", f:read())
+    assert.are.equal("ping", b:recv(10))
+  end)
+
+  test("raises what goes wrong in sending, and keeps what is left", function()
+    local text = ("0123456789"):rep(200000)
+    w:write(text)
+    a.timeout = 0.01
+    assert.are.equal("flush", raises(csock.timeout, r.readline, r).op)
+    local got = {}
+    b.timeout = 0
+    repeat                              -- each wait sends what has room
+      while pcall(function() got[#got + 1] = b:recv(1 << 20) end) do end
+      local ok, err = pcall(r.readline, r)
+      assert.is_false(ok)
+    until err.op == "read"
+    while pcall(function() got[#got + 1] = b:recv(1 << 20) end) do end
+    assert.is_true(table.concat(got) == text)
+  end)
+
+  test("raises that the peer is gone", function()
+    b:close()
+    w:write "x"
+    assert.are.equal("flush", raises(csock.BrokenPipeError, r.read, r).op)
+  end)
+
+  test("can be untied, and be left by the other", function()
+    w:write "x"
+    b:sendall "y"
+    r:tie(nil)
+    assert.are.equal("y", r:read(1))
+    a.timeout = 0.001
+    raises(csock.timeout, r.read, r, 1)
+    assert.is_false(core.socket.readable(b, 0))
+    a.timeout = 5
+    r:tie(w)
+    w:close()
+    b:sendall "z"
+    assert.are.equal("z", r:read(1))
+    w = a:makefile "wb"
+    r:tie(w)
+    w:close()
+    r:tie(a:makefile "wb")
+    collectgarbage()
+    collectgarbage()
+    b:sendall "z"
+    assert.are.equal("z", r:read(1))
+    r:tie(nil)
+    collectgarbage()
+    collectgarbage()
+  end)
+
+  it("waits until all is sent, and reads then", function()
+    loop.run(function()
+      local _guard <close>, c, d = pair()
+      local f <close> = c:makefile("rw", 1 << 22)
+      f:tie(f)
+      local text = ("0123456789"):rep(200000)
+      f:write(text)
+      local task = loop.spawn(f.readline, f)
+      loop.sleep(0.01)
+      local g <close> = d:makefile("rw")
+      assert.is_true(text == g:read(#text))
+      g:write "end\n"
+      g:flush()
+      assert.are.equal("end\n", task:join(5))
+    end)
+  end)
+
+  it("may be closed while it sends", function()
+    loop.run(function()
+      local _guard <close>, c, d = pair()
+      local f, g = c:makefile "r", c:makefile("w", 1 << 22)
+      f:tie(g)
+      g:write(("x"):rep(1 << 21))
+      local task = loop.spawn(pcall, f.readline, f)
+      loop.sleep(0.01)
+      f:close()
+      local all = loop.spawn(function()
+        local h <close> = d:makefile()
+        return #h:read(1 << 21)
+      end)
+      local ok, err = task:join(5)
+      assert.is_false(ok)
+      assert.are.equal("EBADF", err.code)
+      assert.are.equal(1 << 21, all:join(5))
+      g:close()
+    end)
   end)
 end)
 
@@ -1076,8 +1305,11 @@ describe("misuse of a file", function()
       {"string expected", f.read, f, "l", {}},
       {"invalid format", f.lines, f, "x"},
       {"number expected", f.readline, f, {}},
+      {"number expected", f.readhead, f, {}},
       {"number expected", f.readlines, f, {}},
       {"csock.buffer expected", f.readinto, f, "abc"},
+      {"file or nil expected", f.tie, f, a},
+      {"file or nil expected", f.tie, f, 5},
       {"string or buffer expected", f.write, f},
       {"string or buffer expected", f.write, f, {}},
       {"string expected", f.write, f, "a", {}},
@@ -1102,14 +1334,15 @@ describe("misuse of a file", function()
     misused("not writable", r.write, r, "x")
     misused("not writable", r.writelines, r, {})
     for _, name in ipairs {"read", "readline", "readlines", "lines", "peek",
-                           "readinto", "read1"} do
+                           "readhead", "readinto", "read1"} do
       misused("not readable", w[name], w, csock.buffer(1))
     end
     misused("not readable", w)
     w:close()
     for _, name in ipairs {"read", "readline", "readlines", "lines", "peek",
-                           "readinto", "read1", "write", "writelines", "flush",
-                           "fileno", "readable", "writable", "seekable"} do
+                           "readhead", "readinto", "read1", "write",
+                           "writelines", "flush", "fileno", "readable",
+                           "writable", "seekable", "tie"} do
       misused("I/O operation on closed file", w[name], w)
     end
     local next_line = r:lines()

@@ -566,11 +566,11 @@ end
 -- Arguments with which each method fails then.
 local on_broken = {
   flush = {}, peek = {}, read = {1}, read1 = {1}, readinto = {csock.buffer(1)},
-  readline = {}, readlines = {}, write = {("x"):rep(10000)},
+  readhead = {}, readline = {}, readlines = {}, write = {("x"):rep(10000)},
   writelines = {{("x"):rep(10000)}},
 }
 local unbroken = {close = true, fileno = true, lines = true, readable = true,
-  seekable = true, writable = true}
+  seekable = true, tie = true, writable = true}
 
 describe("files of csock.safe's sockets", function()
   for _, name in ipairs(members(csock.file, true)) do
@@ -594,6 +594,18 @@ describe("files of csock.safe's sockets", function()
       pcall(loud.close, loud)
     end))
   end
+
+  it("return the failure of what they are tied to", everywhere(function()
+    local file = broken(safe, "rw")
+    file:tie(file)
+    file:write "x"
+    for _, name in ipairs {"read", "readline", "readhead", "peek"} do
+      local err = returned(file[name](file))
+      assert.are.same({"EBADF", "flush"}, {err.code, err.op})
+    end
+    assert.are.equal("flush", raised(function() return file() end).op)
+    file:close()
+  end))
 
   it("return failures of Lua's formats", everywhere(function()
     local file = broken(safe, "r")

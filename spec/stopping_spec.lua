@@ -3,8 +3,10 @@
 
 require "spec.helper"
 local visit = require "spec.visit"
+local coroutine = require "csock.coroutine"
 local csock = require "csock"
 local loop = require "csock.loop"
+local safe = require "csock.safe"
 local socketserver = require "csock.socketserver"
 
 local anywhere, connect = visit.anywhere, visit.connect
@@ -120,6 +122,136 @@ for name, handler in pairs {buffered = Lines, unbuffered = Unbuffered} do
         assert.are.equal("", rest(client))
       end)
       assert.is_nil(heard)
+    end)
+
+    it("sends what was collected at a server's end, if it can", function()
+      local seen, failed = {}, 0
+      local Late = class("Late", handler, {wbufsize = 100,
+        handle = function(self)
+          self.wfile:write "x"
+          while not self.server.stopping do loop.sleep(0.001) end
+          if self.rfile:read(1) == "c" then self.wfile:close() end
+          table.insert(seen, self:has_request())
+        end})
+      local Server = patient(socketserver.ThreadingTCPServer,
+        {handle_error = function() failed = failed + 1 end})
+      serving(Server(anywhere, Late), function(server, task)
+        local client <close> = connect(server)
+        local gone = connect(server)
+        local closed <close> = connect(server)
+        loop.sleep(0.01)
+        server:shutdown()
+        client:sendall "a"
+        closed:sendall "c"
+        gone:sendall "b"
+        gone.linger = 0
+        gone:close()
+        assert.are.equal("x", rest(client))
+        task:join()
+      end)
+      assert.are.same({false, false, false}, seen)
+      assert.are.equal(0, failed)
+    end)
+
+    it("is false when a socket of csock.safe's fails", function()
+      loop.run(function()
+        for _, tied in ipairs {false, true} do
+          local ours, theirs = safe.socketpair()
+          local one = handler(theirs)
+          one.wbufsize = 100
+          one:setup()
+          if tied then one.rfile:tie(one.wfile) end
+          one.wfile:write "x"
+          csock.socket(nil, nil, nil, theirs:detach()):close()
+          assert.is_false(one:has_request())
+          ours:close()
+          one:finish()
+        end
+      end)
+    end)
+
+    it("lets the end of loop.timeout pass", function()
+      local heard
+      local Limited = class("Limited", handler, {handle = function(self)
+        heard = table.pack(pcall(loop.timeout, 0.01, self.has_request, self))
+        self.wfile:write(tostring(self:has_request()), "\n")
+      end})
+      serving(Threading(anywhere, Limited), function(server)
+        local client <close> = connect(server)
+        while not heard do loop.sleep(0.001) end
+        assert.are.equal("true\n", ask(client, "a"))
+      end)
+      assert.is_false(heard[1])
+      assert.is_true(csock.isinstance(heard[2], csock.timeout))
+    end)
+
+    it("waits on when another server ends", function()
+      serving(Threading(anywhere, handler), function(server)
+        local client <close> = connect(server)
+        assert.are.equal("false a\n", ask(client, "a"))
+        loop.sleep(0)
+        local other <close> = Threading(anywhere, handler)
+        local task = loop.spawn(other.serve_forever, other)
+        local one <close> = connect(other)
+        assert.are.equal("false a\n", ask(one, "a"))
+        loop.sleep(0)
+        other:shutdown()
+        assert.are.equal("end\n", rest(one))
+        task:join()
+        loop.sleep(0.2)
+        assert.are.equal("false b\n", ask(client, "b"))
+      end)
+    end)
+
+    it("tells whether the server is stopping", function()
+      local told = {}
+      local Asking = class("Asking", handler, {handle = function(self)
+        for i = 1, 4 do
+          told[i] = table.pack(self:has_request())
+          self.wfile:write(self.rfile:read "L")
+        end
+      end})
+      serving(Threading(anywhere, Asking), function(server, task)
+        local client <close> = connect(server)
+        assert.are.equal("a\n", ask(client, "a"))
+        loop.sleep(0)
+        server:shutdown()
+        client:sendall "b\nc\nd\n"
+        assert.are.equal("b\nc\nd\n", rest(client))
+        task:join()
+      end)
+      assert.are.same({{n = 2, true, false}, {n = 2, true, true},
+        {n = 2, true, true}, {n = 2, true, true}}, told)
+    end)
+
+    it("ends with a server that stops while tied files send", function()
+      local Tied = class("Tied", handler, {wbufsize = 1 << 23,
+        handle = function(self)
+          self.rfile:tie(self.wfile)
+          self.wfile:write(("x"):rep(1 << 22))
+          while self:has_request() do self.rfile:read "L" end
+        end})
+      serving(Threading(anywhere, Tied), function(server, task)
+        local client <close> = connect(server)
+        assert.are.equal("x", client:recv(1))
+        server:shutdown()
+        assert.are.equal((1 << 22) - 1, #rest(client))
+        task:join()
+      end)
+    end)
+
+    it("ends with its server in a coroutine of the task, too", function()
+      local Inner = class("Inner", handler, {handle = function(self)
+        coroutine.wrap(handler.handle)(self)
+      end})
+      serving(Threading(anywhere, Inner), function(server, task)
+        local client <close> = connect(server)
+        assert.are.equal("false a\n", ask(client, "a"))
+        loop.sleep(0)
+        server:shutdown()
+        assert.are.equal("end\n", rest(client))
+        task:join()
+      end)
     end)
 
     it("works without a server", function()

@@ -4,15 +4,13 @@
 
 local class = require "csock.class"
 local core = require "csock.core"
-local errors = require "csock.errors"
 local forgive = require "csock.forgive"
 local file = require "csock.file".file
 local loop = require "csock.loop"
 local misuse = require "csock.misuse"
 local socket = require "csock.socket".socket
 
-local constants = core.constants
-local isinstance = class.isinstance
+local await = core.file.await
 local handler = {}
 
 local function nothing() end
@@ -69,47 +67,29 @@ function StreamRequestHandler:setup()
   if self.wbufsize == 0 then core.file.whole(self.wfile) end
 end
 
--- Wait for something to read: is there, before the end of the stream?  nil
--- when somebody has interrupted the wait.
-local function look(self)
-  if self.rbufsize == 0 then
-    return self.connection:recv(1, constants.MSG_PEEK) ~= ""
-  end
-  local data = self.rfile:peek()
-  if data then return data ~= "" end
-end
-
--- What pcall(look) gave: with a client that has gone, or is silent, there is
--- nothing.
-local function judge(ok, seen)
-  if ok then return seen end
-  if isinstance(seen, errors.BlockingIOError) then return nil end
-  if isinstance(seen, errors.timeout) or
-    isinstance(seen, errors.ConnectionError) then
-    return false
-  end
-  error(seen, 0)
-end
-
 --- has_request() -> true when the client has begun another request on this
--- connection, which it has `timeout` seconds for (nil: for ever); false when it
--- has not, or has gone, and, a moment after it was told to stop, when the
--- server ends: a connection between two requests does not hold it up.
+-- connection, which it has `timeout` seconds for (nil: for ever), and whether
+-- the server is stopping; false when it has not, or has gone, and, a moment
+-- after it was told to stop, when the server ends: a connection between two
+-- requests does not hold it up.
 function StreamRequestHandler:has_request()
-  if self.rfile.pending > 0 then return true end
-  local server, task = self.server, loop.current()
-  local idle = server and task and server._idle
-  if not idle then return judge(pcall(look, self)) or false end
-  if not server._idle_until then
-    idle[task] = true
-    local ok, seen = pcall(look, self)
-    idle[task] = nil
-    seen = judge(ok, seen)
-    if seen ~= nil or not server._idle_until then return seen or false end
+  local rfile, server = self.rfile, self.server
+  while not (server and server._idle_until) do
+    local seen, again = await(rfile, server)
+    if seen then return true, server and server._shutdown_request end
+    if again ~= true and -- or an error, where those are returned
+      (seen == false or not (server and server._idle_until)) then
+      return false
+    end
   end
-  local left = math.max(server._idle_until - loop.now(), 0)
-  return core.socket.readable(self.connection, left) and
-    judge(pcall(look, self)) or false
+  if rfile.pending > 0 then return true, server._shutdown_request end
+  local ending, wfile = server._idle_until, self.wfile
+  if not wfile.closed then forgive(wfile.flush, wfile) end
+  local left = math.max(ending - loop.now(), 0)
+  if core.socket.readable(self.connection, left) and await(rfile) then
+    return true, server._shutdown_request
+  end
+  return false
 end
 
 --- finish(): send what is left in wfile, and close both.  That the client has

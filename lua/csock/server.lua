@@ -240,8 +240,7 @@ run is reported, nil for never), notify (true: tell a service manager).]],
     self._signalled = false        -- by a signal?
     self._resting = false          -- the task that waits for a request's end
     self._request = false          -- what is being taken or processed
-    self._idle = {}                -- tasks that wait for a client's next word
-    self._idle_until = false       -- when they have waited long enough
+    self._idle_until = false       -- when who has no request has waited enough
     self._gate = false             -- where connections wait for their header
     self._report = false           -- what tells the service manager
     self._account = stats.new()
@@ -443,7 +442,7 @@ function BaseServer:_is_ready() return true end
 -- another one.
 function BaseServer:_hurry()
   self._idle_until = self._idle_until or loop.now() + MOMENT
-  for task in pairs(self._idle) do core.loop.wake(task) end
+  core.file.interrupt(self)
 end
 
 --- shutdown(): stop serve_forever, at once; legal everywhere, in a handler too.

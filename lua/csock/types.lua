@@ -425,6 +425,12 @@ function file:read1(size) end
 ---@return boolean readable
 function file:readable() end
 
+--- Lines with the empty one that ends them, of `limit` bytes at most.
+---@param limit? integer
+---@return string? head
+---@raise csock.OSError
+function file:readhead(limit) end
+
 --- Reads into a buffer.
 ---@param buffer csock.buffer
 ---@return integer? nbytes
@@ -446,6 +452,11 @@ function file:readlines(hint) end
 --- False.
 ---@return false
 function file:seekable() end
+
+--- Makes reads that have to wait send what `other` has collected first.
+---@param other? csock.file
+---@return true
+function file:tie(other) end
 
 --- Whether it was opened for writing.
 ---@return boolean writable
@@ -1281,8 +1292,9 @@ local StreamRequestHandler = {}
 --- Makes the files.
 function StreamRequestHandler:setup() end
 
---- Waits for another request on this connection: false when there is none, and when the server ends.
+--- Waits for another request on this connection: false when there is none, and when the server ends; is the server stopping?
 ---@return boolean
+---@return boolean? stopping
 function StreamRequestHandler:has_request() end
 
 --- Sends what is left, and closes the files.
@@ -1837,6 +1849,12 @@ function safe_file:read(...) end
 ---@return string? data
 ---@return csock.OSError|nil err
 function safe_file:read1(size) end
+
+--- Lines with the empty one that ends them, of `limit` bytes at most.
+---@param limit? integer
+---@return string? head
+---@return csock.OSError|nil err
+function safe_file:readhead(limit) end
 
 --- Reads into a buffer.
 ---@param buffer csock.buffer
