@@ -42,6 +42,18 @@ local function rest(client)
   return input:read()
 end
 
+-- A connection that is between two requests when its server ends.
+local function end_between(Server, handler)
+  serving(Server(anywhere, handler), function(server, task)
+    local client <close> = connect(server)
+    assert.are.equal("false a\n", ask(client, "a"))
+    loop.sleep(0)
+    server:shutdown()
+    assert.are.equal("end\n", rest(client))
+    task:join()
+  end)
+end
+
 -- One that would wait for its requests for ever, were it not told better.
 local function patient(Server, members)
   members = members or {}
@@ -244,14 +256,7 @@ for name, handler in pairs {buffered = Lines, unbuffered = Unbuffered} do
       local Inner = class("Inner", handler, {handle = function(self)
         coroutine.wrap(handler.handle)(self)
       end})
-      serving(Threading(anywhere, Inner), function(server, task)
-        local client <close> = connect(server)
-        assert.are.equal("false a\n", ask(client, "a"))
-        loop.sleep(0)
-        server:shutdown()
-        assert.are.equal("end\n", rest(client))
-        task:join()
-      end)
+      end_between(Threading, Inner)
     end)
 
     it("works without a server", function()
@@ -277,14 +282,7 @@ for name, handler in pairs {buffered = Lines, unbuffered = Unbuffered} do
   for kind, Server in pairs(kinds) do
     describe(("the end of a %s server, %s"):format(kind, name), function()
       it("is the end of connections between two requests", function()
-        serving(Server(anywhere, handler), function(server, task)
-          local client <close> = connect(server)
-          assert.are.equal("false a\n", ask(client, "a"))
-          loop.sleep(0)
-          server:shutdown()
-          assert.are.equal("end\n", rest(client))
-          task:join()
-        end)
+        end_between(Server, handler)
       end)
 
       it("lets a request that has begun finish, and is told to it", function()
