@@ -84,6 +84,7 @@ static int sleep_until(lua_State *L, cs_Handle *h, const cs_Op *op, int err,
 static int let_others(lua_State *L, cs_Handle *h, const cs_Op *op,
                       int64_t deadline) {
   h->loop->current->deadline = deadline;
+  cs_note(h->loop, op->name);
   return cs_pass(L, h->loop, (lua_KContext)op, goon);
 }
 

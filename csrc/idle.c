@@ -96,7 +96,9 @@ static int idle_await(lua_State *L) {
 /* Does the task await a request to this server? */
 static int awaits(const cs_Task *t, const void *server) {
   lua_State *co = t->co, *inner;
-  if (t->state != CS_WAITING || t->op != op_await.name) return 0;
+  if ((t->state != CS_WAITING && t->state != CS_READY) || t->waiter == NULL ||
+      t->op != op_await.name)
+    return 0;
   while ((inner = cs_inner(co)) != NULL) co = inner;
   return co == t->waiter && lua_status(co) == LUA_YIELD &&
          lua_topointer(co, 3) == server;
@@ -109,7 +111,7 @@ static int idle_interrupt(lua_State *L) {
   lua_getiuservalue(L, lua_upvalueindex(1), CS_TASKS);
   for (lua_pushnil(L); lua_next(L, 2) != 0; lua_pop(L, 1)) {
     cs_Task *t = lua_touserdata(L, -1);
-    if (awaits(t, server)) cs_wake(cs_loop(L), t, CS_WOKEN);
+    if (awaits(t, server)) cs_interrupt(cs_loop(L), t);
   }
   return 0;
 }

@@ -56,6 +56,15 @@ void cs_wake(cs_Loop *loop, cs_Task *t, enum cs_Why why) {
   cs_enqueue(loop, t);
 }
 
+/* End a task's wait as if nothing had come.  One that is about to go on, and
+** may find that it has to wait again, must hear of it as well. */
+void cs_interrupt(cs_Loop *loop, cs_Task *t) {
+  if (t->state == CS_READY && t->waiter != NULL && t->why == CS_GO)
+    t->why = CS_WOKEN;
+  else
+    cs_wake(loop, t, CS_WOKEN);
+}
+
 void cs_wakeall(cs_Loop *loop, cs_Link *list, enum cs_Why why) {
   while (list->next != list) cs_wake(loop, (cs_Task *)list->next, why);
 }

@@ -193,6 +193,7 @@ int cs_suspendon(lua_State *L, cs_Loop *loop, cs_Source *s, int want,
                  int64_t deadline, lua_KContext ctx, lua_KFunction k);
 int cs_pass(lua_State *L, cs_Loop *loop, lua_KContext ctx, lua_KFunction k);
 void cs_wake(cs_Loop *loop, cs_Task *t, enum cs_Why why);
+void cs_interrupt(cs_Loop *loop, cs_Task *t);
 void cs_wakeall(cs_Loop *loop, cs_Link *list, enum cs_Why why);
 void cs_enqueue(cs_Loop *loop, cs_Task *t);
 

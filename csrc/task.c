@@ -256,7 +256,7 @@ static int task_cancel(lua_State *L) {
 /* wake(task): ends the wait the task is in, as if nothing had come: for
 ** servers, whose accept must stop at once. */
 static int task_wake(lua_State *L) {
-  cs_wake(cs_loop(L), cs_totask(L, 1), CS_WOKEN);
+  cs_interrupt(cs_loop(L), cs_totask(L, 1));
   return 0;
 }
 

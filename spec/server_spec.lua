@@ -560,6 +560,19 @@ describe("a hook can be overridden:", function()
     assert.are.same({"no"}, seen)
   end)
 
+  it("handle, which may shut the server down before it waits again", function()
+    -- with 64 clients its task has just let the others run
+    for count = 60, 68 do
+      local server <close> = socketserver.ThreadingTCPServer(anywhere, {
+        handle = function(self) self.server:shutdown() end,
+      })
+      local clients = {}
+      for i = 1, count do clients[i] = connect(server) end
+      local _clients <close> = helper.closer(table.unpack(clients))
+      server:serve_forever()
+    end
+  end)
+
   it("accept_error, which hears nothing of a shutdown", function()
     local seen = {}
     local Server = class("Server", TCPServer, {

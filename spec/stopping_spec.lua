@@ -252,6 +252,22 @@ for name, handler in pairs {buffered = Lines, unbuffered = Unbuffered} do
       end)
     end)
 
+    it("ends with its server when it has just let the others run", function()
+      for count = 62, 66 do -- a task may do 64 things without a wait
+        local Busy = class("Busy", handler, {handle = function(self)
+          for _ = 1, count do self.request:send "x" end
+          loop.spawn(self.server.shutdown, self.server)
+          assert.is_false(self:has_request())
+        end})
+        serving(Threading(anywhere, Busy), function(server, task)
+          local client <close> = connect(server)
+          assert.are.equal(("x"):rep(count), rest(client))
+          task:join()
+          assert.are.equal(0, server.stats.failed)
+        end)
+      end
+    end)
+
     it("ends with its server in a coroutine of the task, too", function()
       local Inner = class("Inner", handler, {handle = function(self)
         coroutine.wrap(handler.handle)(self)
