@@ -27,7 +27,8 @@
 #define MAXTHREADS 16
 #define STACK      (512 * 1024)     /* modules of nsswitch(5) are not modest */
 #define MAXBUFFER  (64 * 1024)      /* for what one name stands for */
-#define REST       (CS_SECOND / 50) /* for threads, before a fork */
+#define REST       (CS_SECOND / 50) /* for threads, before a fork, */
+#define LONGREST   CS_SECOND        /* and for those that are at work */
 
 enum { NEW, QUEUED, RUNNING, ANSWERED };
 
@@ -418,14 +419,15 @@ void cs_closelookups(cs_Lookups *all) {
 /* Before a fork: let the threads end, if they do so soon, and take the lock.  A
 ** thread at work may hold locks of libc's, though only for moments, and in the
 ** child such a lock would stay taken, and look-ups there would hang; one that
-** waits for a name server holds none.  True when there is a lock to be given
-** back, by the parent, with cs_letlookups. */
+** waits for a name server holds none, and is not waited for.  True when there
+** is a lock to be given back, by the parent, with cs_letlookups. */
 int cs_holdlookups(cs_Lookups *all) {
-  int64_t end = cs_deadline(REST);
+  int64_t end = cs_deadline(REST), latest = cs_deadline(LONGREST);
   int left; /* when we looked last; the last one may not be quite gone */
   if (all == NULL || all->pid != getpid()) return 0;
   pthread_mutex_lock(&all->lock);
-  for (left = all->threads; left > 0 && cs_now() < end;) {
+  for (left = all->threads;
+       left > 0 && (cs_now() < end || (cs_now() < latest && cs_othersrun()));) {
     left = all->threads;
     pthread_mutex_unlock(&all->lock);
     cs_waitfd(-1, 0, cs_deadline(CS_SECOND / 1000));

@@ -9,6 +9,7 @@
 ** reach nothing but a static object. */
 
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -17,6 +18,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #if defined(__linux__)
@@ -321,6 +323,34 @@ int cs_openpid(pid_t pid) {
   (void)pid;
   return -ENOSYS;
 #endif
+}
+
+/* Is a thread of this process, by its directory's name, running or ready to? */
+static int runs(int tasks, const char *id) {
+  char path[32], stat[128], *state;
+  ssize_t n;
+  int fd;
+  snprintf(path, sizeof path, "%.16s/stat", id);
+  fd = openat(tasks, path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return 0;
+  n = read(fd, stat, sizeof stat - 1);
+  close(fd);
+  stat[n > 0 ? n : 0] = '\0';
+  state = strrchr(stat, ')'); /* a name may have anything in it */
+  return state != NULL && strncmp(state, ") R", 3) == 0;
+}
+
+/* Does another thread of this process run at this moment, or wait for nothing
+** but a processor?  0 where the system does not tell.  (proc(5)) */
+int cs_othersrun(void) {
+  DIR *tasks = opendir("/proc/self/task");
+  struct dirent *entry;
+  int count = 0;
+  if (tasks == NULL) return 0;
+  while ((entry = readdir(tasks)) != NULL)
+    if (entry->d_name[0] != '.') count += runs(dirfd(tasks), entry->d_name);
+  closedir(tasks);
+  return count > 1; /* this one does */
 }
 
 /* How many processors this process may use; at least 1.

@@ -43,6 +43,7 @@ int cs_ignoresignal(int signo);
 
 pid_t cs_fork(void);
 int cs_openpid(pid_t pid);
+int cs_othersrun(void);
 int cs_cpus(void);
 
 #endif
