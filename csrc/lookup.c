@@ -29,6 +29,7 @@
 #define MAXBUFFER  (64 * 1024)      /* for what one name stands for */
 #define REST       (CS_SECOND / 50) /* for threads, before a fork, */
 #define LONGREST   CS_SECOND        /* and for those that are at work */
+#define TRACE      (CS_SECOND / 10) /* a thread's end takes a while */
 
 enum { NEW, QUEUED, RUNNING, ANSWERED };
 
@@ -38,6 +39,7 @@ struct cs_Lookups {
   int threads, busy;       /* of them have a question */
   int references; /* the owner, the threads, the look-ups that were asked */
   pid_t pid;
+  int64_t gone; /* from when on no trace is left of the threads that ended */
 };
 
 /*
@@ -283,6 +285,7 @@ static void *work(void *arg) {
   pthread_mutex_lock(&all->lock);
   while (all->first != NULL) serve(all, all->first);
   all->threads--;
+  all->gone = cs_deadline(TRACE);
   release(all);
   return NULL;
 }
@@ -416,6 +419,16 @@ void cs_closelookups(cs_Lookups *all) {
   release(all);
 }
 
+/* May one of these threads, or one that has just ended, be at work, and hold a
+** lock of libc's? */
+static int may_lock(const cs_Lookups *all, int threads, int64_t end,
+                    int64_t latest) {
+  int64_t now = cs_now();
+  if (threads > 0 && now < end) return 1;
+  if (threads == 0 && now >= all->gone) return 0;
+  return now < latest && cs_othersrun();
+}
+
 /* Before a fork: let the threads end, if they do so soon, and take the lock.  A
 ** thread at work may hold locks of libc's, though only for moments, and in the
 ** child such a lock would stay taken, and look-ups there would hang; one that
@@ -426,8 +439,7 @@ int cs_holdlookups(cs_Lookups *all) {
   int left; /* when we looked last; the last one may not be quite gone */
   if (all == NULL || all->pid != getpid()) return 0;
   pthread_mutex_lock(&all->lock);
-  for (left = all->threads;
-       left > 0 && (cs_now() < end || (cs_now() < latest && cs_othersrun()));) {
+  for (left = all->threads; may_lock(all, left, end, latest);) {
     left = all->threads;
     pthread_mutex_unlock(&all->lock);
     cs_waitfd(-1, 0, cs_deadline(CS_SECOND / 1000));
