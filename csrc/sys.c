@@ -334,7 +334,7 @@ static int runs(int tasks, const char *id) {
   fd = openat(tasks, path, O_RDONLY | O_CLOEXEC);
   if (fd < 0) return 0;
   n = read(fd, stat, sizeof stat - 1);
-  close(fd);
+  cs_closefd(fd);
   stat[n > 0 ? n : 0] = '\0';
   state = strrchr(stat, ')'); /* a name may have anything in it */
   return state != NULL && strncmp(state, ") R", 3) == 0;
