@@ -18,6 +18,8 @@
 #include "file.h"
 #include "writer.h"
 
+#define DIGITS 20 /* of an integer, with its sign */
+
 /*
 ** Sending
 */
@@ -166,15 +168,34 @@ static cs_File *to_writer(lua_State *L) {
   return f;
 }
 
-/* Collect the strings from index 2 on, if there is room for all: how many bytes
-** that is; otherwise, or where there is anything else, -1 and nothing done. */
+/* The integer at 'arg' as it is printed, in 'digits'; where it begins. */
+static const char *print_integer(lua_State *L, int arg, char digits[DIGITS],
+                                 size_t *len) {
+  lua_Integer value = lua_tointeger(L, arg);
+  lua_Unsigned n = value < 0 ? 0u - (lua_Unsigned)value : (lua_Unsigned)value;
+  char *p = digits + DIGITS;
+  do *--p = (char)('0' + n % 10);
+  while ((n /= 10) > 0);
+  if (value < 0) *--p = '-';
+  *len = (size_t)(digits + DIGITS - p);
+  return p;
+}
+
+/* Collect the strings and integers from index 2 on, if there is room for all,
+** and make no strings of them: how many bytes that is; otherwise, or where
+** there is anything else, -1 and nothing done. */
 static lua_Integer collect_strings(lua_State *L, cs_File *f) {
   size_t before = cs_unsent(f), len;
+  char digits[DIGITS];
   int top = lua_gettop(L);
   if (top < 2) return -1;
   for (int arg = 2; arg <= top; arg++) {
     const char *data = NULL;
-    if (lua_type(L, arg) == LUA_TSTRING) data = lua_tolstring(L, arg, &len);
+    int type = lua_type(L, arg);
+    if (type == LUA_TSTRING)
+      data = lua_tolstring(L, arg, &len);
+    else if (type == LUA_TNUMBER && lua_isinteger(L, arg))
+      data = print_integer(L, arg, digits, &len);
     if (data == NULL || collect(f, data, len) <= 0) {
       f->filled = f->sent + before;
       return -1;

@@ -892,6 +892,19 @@ describe("writing", function()
     end
   end))
 
+  it("of numbers is what tostring gives", everywhere(function()
+    local _guard <close>, c, d = pair()
+    for _, size in ipairs {0, 1, 30, 8192} do
+      local f <close> = c:makefile("wb", size)
+      for _, n in ipairs {0, 7, -1, 10, -100, 123456789, math.maxinteger,
+                          math.mininteger, 0.5, 1e100, -0.0} do
+        assert.are.equal(#tostring(n) + 2, f:write("<", n, ">"))
+        f:flush()
+        assert.are.equal("<" .. n .. ">", d:recv(100))
+      end
+    end
+  end))
+
   it("of large pieces goes behind what was collected", function()
     loop.run(function()
       for _, size in ipairs(sizes) do
