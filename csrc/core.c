@@ -25,6 +25,7 @@
 #include "message.h"
 #include "process.h"
 #include "reader.h"
+#include "record.h"
 #include "resolve.h"
 #include "select.h"
 #include "sendfile.h"
@@ -64,6 +65,7 @@ int luaopen_csock_core(lua_State *L) {
   cs_open_file(L);
   cs_open_reader(L);
   cs_open_writer(L);
+  cs_open_record(L);
   cs_open_idle(L);
   cs_open_unix(L);
   cs_open_resolve(L);

@@ -27,6 +27,8 @@ typedef struct cs_File {
   size_t sent, filled;
   struct cs_File *tied; /* what it has is sent before a read waits; NULL: none.
                         ** User value CS_FILETIED keeps it */
+  const char *format;   /* of the last record, and its steps: CS_FILEFORMAT */
+  const struct cs_Step *steps; /* keeps both */
 } cs_File;
 
 /* user values: the first is for the fields of subclasses */
@@ -34,7 +36,8 @@ enum {
   CS_FILESOCKET = 2,
   CS_FILEMODE,
   CS_FILETIED,
-  CS_FILEVALUES = CS_FILETIED
+  CS_FILEFORMAT,
+  CS_FILEVALUES = CS_FILEFORMAT
 };
 
 cs_File *cs_tosubfile(lua_State *L);

@@ -22,7 +22,7 @@
 
 static int try_await(lua_State *L, cs_Handle *h, int dontwait) {
   cs_File *f = lua_touserdata(L, 2);
-  cs_Item item = {CS_PROBE, 0, 1};
+  cs_Item item = {CS_PROBE, 0, 1, NULL};
   char byte;
   size_t used;
   ssize_t n;

@@ -162,6 +162,13 @@ static int measure_number(const char *p, size_t len, int eof, Numeral *m,
   return eof || !m->ranout;
 }
 
+/* One that is not whole at the end has no length. */
+static int measure_record(cs_File *f, cs_Template *t, int eof, size_t *used) {
+  int state = cs_follow(NULL, f, t);
+  *used = state == CS_WHOLE ? t->used : 0;
+  return eof || state != CS_PARTIAL;
+}
+
 /* Measure the item that begins 'pos' bytes from the front. */
 int cs_measure(cs_File *f, const cs_Item *item, size_t pos, int eof,
                size_t *used) {
@@ -182,6 +189,8 @@ int cs_measure(cs_File *f, const cs_Item *item, size_t pos, int eof,
     return eof || len > 0;
   case CS_ALL:
     return eof;
+  case CS_RECORD:
+    return measure_record(f, item->format, eof, used);
   case CS_NUMBER:
     return len == 0 ? 0 : measure_number(p, len, eof, &m, used);
   default:
@@ -220,8 +229,9 @@ static size_t appetite(const cs_File *f, const cs_Item *item, size_t pos) {
   size_t have = cs_unread(f) - pos, most = have > CHUNK ? have : CHUNK, n;
   if (most > BIGCHUNK) most = BIGCHUNK;
   if (item->kind == CS_ALL) return have < 8192 ? 8192 : most;
-  if (item->kind != CS_COUNT) return f->size > 0 ? f->size : 1;
-  n = item->n - have;
+  if (item->kind != CS_COUNT && item->kind != CS_RECORD)
+    return f->size > 0 ? f->size : 1;
+  n = item->kind == CS_COUNT ? item->n - have : item->format->missing;
   if (n > most) n = most;
   return n > f->size ? n : f->size;
 }
@@ -255,14 +265,17 @@ static int fill_exactly(cs_File *f, cs_Handle *h, const cs_Item *item,
   whole = cs_measure(f, item, pos, 0, used);
   f->end -= (size_t)seen;
   if (whole < 0) return whole;
-  want = whole ? pos + *used - have : (size_t)seen;
+  want = !whole ? (size_t)seen : pos + *used > have ? pos + *used - have : 0;
   if (want == 0) return 2;
   got = recv(h->source.fd, f->in + f->end, want, MSG_DONTWAIT);
   if (got < 0) return -errno;
   cs_notereceived((cs_Socket *)h, got, 0);
   f->end += (size_t)got;
   if (whole && (size_t)got == want) return 2;
-  if ((size_t)got < want) f->cleanto = f->cleanfrom; /* others read too */
+  if ((size_t)got < want) { /* others read too */
+    f->cleanto = f->cleanfrom;
+    if (item->kind == CS_RECORD) item->format->seen = 0;
+  }
   return got > 0;
 }
 

@@ -6,6 +6,7 @@
 #include <lua.h>
 
 #include "file.h"
+#include "template.h"
 
 enum {
   CS_COUNT,  /* n bytes */
@@ -15,6 +16,7 @@ enum {
   CS_CHOP,   /* the same without it */
   CS_HEAD,   /* lines, and the empty one behind them, of n bytes at most */
   CS_NUMBER, /* a numeral */
+  CS_RECORD, /* what follows a format */
   CS_PROBE   /* nothing: is there more?  n is 1 unless it has ended */
 };
 
@@ -22,6 +24,7 @@ typedef struct cs_Item {
   int kind;
   int formal; /* nil at the end, as Lua's formats; otherwise "", as Python */
   size_t n;
+  cs_Template *format; /* of a record */
 } cs_Item;
 
 int cs_measure(cs_File *f, const cs_Item *item, size_t pos, int eof,

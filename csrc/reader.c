@@ -159,7 +159,7 @@ static const cs_Op op_some = {"read", CS_READ, 0, try_some, failed_item, 0};
 
 /* Read one item; what is there already takes no driver. */
 static int read_item(lua_State *L, cs_File *f, int kind, size_t n, int formal) {
-  cs_Item item = {kind, formal, n};
+  cs_Item item = {kind, formal, n, NULL};
   size_t used;
   if (cs_measure(f, &item, 0, 0, &used) == 1) {
     cs_pushitem(L, f, &item, 0, used);
@@ -365,7 +365,7 @@ static int file_lines(lua_State *L) {
 static int try_readlines(lua_State *L, cs_Handle *h, int dontwait) {
   cs_File *f = lua_touserdata(L, 2);
   lua_Integer hint = lua_tointeger(L, 5);
-  cs_Item item = {CS_LINE, 1, 0};
+  cs_Item item = {CS_LINE, 1, 0, NULL};
   size_t pos = get_position(L, f, 5), used;
   int more = 1;
   if (f->sock == NULL) return -EBADF;
@@ -425,7 +425,7 @@ static int copy_into(lua_State *L, cs_File *f, cs_Buffer *b) {
 static int try_readinto(lua_State *L, cs_Handle *h, int dontwait) {
   cs_File *f = lua_touserdata(L, 2);
   cs_Buffer *b = lua_touserdata(L, 3);
-  cs_Item item = {CS_COUNT, 0, b->size};
+  cs_Item item = {CS_COUNT, 0, b->size, NULL};
   size_t used;
   ssize_t got;
   if (f->size > 0) {
@@ -478,7 +478,7 @@ static int push_unread(lua_State *L, cs_File *f) {
 
 static int try_peek(lua_State *L, cs_Handle *h, int dontwait) {
   cs_File *f = lua_touserdata(L, 2);
-  cs_Item item = {CS_PROBE, 0, 1};
+  cs_Item item = {CS_PROBE, 0, 1, NULL};
   size_t used;
   int n = cs_obtain(f, h, &item, 0, dontwait, &used);
   return n < 0 ? n : push_unread(L, f);

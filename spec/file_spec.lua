@@ -1347,13 +1347,15 @@ describe("misuse of a file", function()
     misused("not writable", r.write, r, "x")
     misused("not writable", r.writelines, r, {})
     for _, name in ipairs {"read", "readline", "readlines", "lines", "peek",
-                           "readhead", "readinto", "read1"} do
+                           "readhead", "readinto", "read1", "readrecord",
+                           "records"} do
       misused("not readable", w[name], w, csock.buffer(1))
     end
     misused("not readable", w)
     w:close()
     for _, name in ipairs {"read", "readline", "readlines", "lines", "peek",
                            "readhead", "readinto", "read1", "write",
+                           "readrecord", "records",
                            "writelines", "flush", "fileno", "readable",
                            "writable", "seekable", "tie"} do
       misused("I/O operation on closed file", w[name], w)

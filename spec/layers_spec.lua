@@ -11,7 +11,8 @@ local floors = {
   "values: family address buffer cmsg inet option",
   "waiting: source loop drive task coroutine inspect host sync group",
   "things: socket descriptor transfer batch sendfile message file item " ..
-    "reader writer idle resolve connect process child select signal unix",
+    "reader writer template record idle resolve connect process child " ..
+    "select signal unix",
   "door: core",
 }
 

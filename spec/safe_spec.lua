@@ -566,10 +566,12 @@ end
 -- Arguments with which each method fails then.
 local on_broken = {
   flush = {}, peek = {}, read = {1}, read1 = {1}, readinto = {csock.buffer(1)},
-  readhead = {}, readline = {}, readlines = {}, write = {("x"):rep(10000)},
+  readrecord = {"%1%s"}, readhead = {}, readline = {}, readlines = {},
+  write = {("x"):rep(10000)},
   writelines = {{("x"):rep(10000)}},
 }
-local unbroken = {close = true, fileno = true, lines = true, readable = true,
+local unbroken = {close = true, fileno = true, lines = true, records = true,
+  readable = true,
   seekable = true, tie = true, writable = true}
 
 describe("files of csock.safe's sockets", function()
@@ -599,8 +601,10 @@ describe("files of csock.safe's sockets", function()
     local file = broken(safe, "rw")
     file:tie(file)
     file:write "x"
-    for _, name in ipairs {"read", "readline", "readhead", "peek"} do
-      local err = returned(file[name](file))
+    for _, name in ipairs {"read", "readline", "readhead", "peek",
+      "readrecord"} do
+      local args = name == "readrecord" and "%1%s" or nil
+      local err = returned(file[name](file, args))
       assert.are.same({"EBADF", "flush"}, {err.code, err.op})
     end
     assert.are.equal("flush", raised(function() return file() end).op)

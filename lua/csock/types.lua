@@ -437,6 +437,23 @@ function file:readhead(limit) end
 ---@raise csock.OSError
 function file:readinto(buffer) end
 
+--- The strings of what follows a format, or how many went into `list`.
+---@param format string
+---@param list? table
+---@param most? integer
+---@param longest? integer
+---@return string|integer|false|nil ...
+---@raise csock.OSError
+function file:readrecord(format, list, most, longest) end
+
+--- An iterator over readrecord(format, ...).
+---@param format string
+---@param list? table
+---@param most? integer
+---@param longest? integer
+---@return fun(): any
+function file:records(format, list, most, longest) end
+
 --- A line with its newline, of `limit` bytes at most.
 ---@param limit? integer
 ---@return string? line
@@ -1861,6 +1878,15 @@ function safe_file:readhead(limit) end
 ---@return integer? nbytes
 ---@return csock.OSError|nil err
 function safe_file:readinto(buffer) end
+
+--- The strings of what follows a format, or how many went into `list`.
+---@param format string
+---@param list? table
+---@param most? integer
+---@param longest? integer
+---@return string|integer|false|nil ...
+---@return csock.OSError|nil err
+function safe_file:readrecord(format, list, most, longest) end
 
 --- A line with its newline, of `limit` bytes at most.
 ---@param limit? integer
