@@ -10,8 +10,8 @@ local csock = require "csock"
 local loop = require "csock.loop"
 local socketserver = require "csock.socketserver"
 
-local bulk, integer, array = resp.bulk, resp.integer, resp.array
-local OK, NIL, NONE = "+OK\r\n", bulk(nil), array {}
+local bulk, array, LENGTHS = resp.bulk, resp.array, resp.LENGTHS
+local OK, NIL, NONE = "+OK\r\n", "$-1\r\n", "*0\r\n"
 local SYNTAX = resp.error "ERR syntax error"
 local NUMBER = resp.error "ERR value is not an integer or out of range"
 local RANGE = resp.error "ERR increment or decrement would overflow"
@@ -115,7 +115,7 @@ function commands.PING(words, count)
   return resp.error "ERR wrong number of arguments for 'ping' command"
 end
 function commands.ECHO(words) return bulk(words[2]) end
-function commands.QUIT() return OK, true end
+function commands.QUIT() return OK end
 function commands.SELECT(words)
   return words[2] == "0" and OK or resp.error "ERR DB index is out of range"
 end
@@ -124,13 +124,13 @@ local SETTINGS = {save = "", appendonly = "no"} -- what benchmarks ask for
 function commands.CONFIG(words)
   if words[2]:upper() ~= "GET" then return SYNTAX end
   local setting = SETTINGS[words[3]]
-  return setting and array {bulk(words[3]), bulk(setting)} or NONE
+  return array({words[3], setting}, setting and 2 or 0)
 end
 function commands.INFO()
   return bulk("# Server\r\nredis_version:7.0.0\r\nserver_name:csock\r\n" ..
     "# Keyspace\r\ndb0:keys=" .. size .. "\r\n")
 end
-function commands.DBSIZE() return integer(size) end
+function commands.DBSIZE() return ":", size, "\r\n" end
 function commands.FLUSHALL()
   strings, integers, objects, expires, due, size = {}, {}, {}, {}, {}, 0
   return OK
@@ -140,9 +140,8 @@ function commands.GET(words)
   local key = words[2]
   if expires[key] then refresh(key) end
   local value = strings[key]
-  if value then return bulk(value) end
-  local n = integers[key]
-  if n then return bulk(tostring(n)) end
+  if value then return LENGTHS[#value], value, "\r\n" end
+  if integers[key] then return bulk(tostring(integers[key])) end
   return objects[key] and WRONG or NIL
 end
 
@@ -189,11 +188,9 @@ function commands.MSET(words, count)
 end
 
 function commands.MGET(words, count)
-  local answers = {}
-  for i = 2, count do
-    answers[i - 1] = bulk(get(words[i]))
-  end
-  return array(answers)
+  local values = {}
+  for i = 2, count do values[i - 1] = get(words[i]) end
+  return array(values, count - 1)
 end
 
 -- How many of the keys f is true for.
@@ -203,13 +200,14 @@ local function counting(f)
     for i = 2, count do
       if f(words[i]) then n = n + 1 end
     end
-    return integer(n)
+    return ":", n, "\r\n"
   end
 end
 commands.EXISTS = counting(exists)
 commands.DEL = counting(function(key) return exists(key) and drop(key) end)
 
 local function add(key, n)
+  if not n then return NUMBER end
   if expires[key] then refresh(key) end
   local value = integers[key]
   if not value then -- it is no counter yet
@@ -224,13 +222,12 @@ local function add(key, n)
     strings[key] = nil
   end
   integers[key] = sum
-  return integer(sum)
+  return ":", sum, "\r\n"
 end
 function commands.INCR(words) return add(words[2], 1) end
 function commands.DECR(words) return add(words[2], -1) end
 function commands.INCRBY(words)
-  local n = to_integer(words[3])
-  return n and add(words[2], n) or NUMBER
+  return add(words[2], to_integer(words[3]))
 end
 
 function commands.TYPE(words)
@@ -245,17 +242,17 @@ function commands.EXPIRE(words)
   if n > LONGEST or n < -LONGEST then
     return resp.error "ERR invalid expire time in 'expire' command"
   end
-  if not exists(key) then return integer(0) end
+  if not exists(key) then return ":", 0, "\r\n" end
   if n <= 0 then drop(key) else expire(key, loop.now() + n) end
-  return integer(1)
+  return ":", 1, "\r\n"
 end
 
 local function left(unit)
   return function(words)
     local key = words[2]
-    if not exists(key) then return integer(-2) end
+    if not exists(key) then return ":", -2, "\r\n" end
     local at = expires[key]
-    return integer(at and math.floor((at - loop.now()) * unit + 0.5) or -1)
+    return ":", at and math.floor((at - loop.now()) * unit + 0.5) or -1, "\r\n"
   end
 end
 commands.TTL, commands.PTTL = left(1), left(1000)
@@ -265,26 +262,21 @@ commands.TTL, commands.PTTL = left(1), left(1000)
 -- on, and before, turned round, the others: both grow at their ends only.
 --
 
-local function item(list, i)
-  if i > 0 then return list.members[i] end
-  return list.before[1 - i]
-end
-
 -- Push at the end that is told by the step from one new item to the next.
 local function push(step)
   return function(words, count)
     local list = open(words[2], "list", true)
     if not list then return WRONG end
-    local members, before = list.members, list.before
-    local length = list.size + count - 2
-    local i = step < 0 and list.first - 1 or list.first + list.size
+    local members, before, length = list.members, list.before, list.size
+    local i = step < 0 and list.first - 1 or list.first + length
     for k = 3, count do
       if i > 0 then members[i] = words[k] else before[1 - i] = words[k] end
       i = i + step
     end
+    length = length + count - 2
     list.size = length
     if step < 0 then list.first = i + 1 end
-    return integer(length)
+    return ":", length, "\r\n"
   end
 end
 commands.LPUSH, commands.RPUSH = push(-1), push(1)
@@ -295,12 +287,13 @@ local function pop(front)
     if not list then return WRONG end
     if list == true then return NIL end
     local i = front and list.first or list.first + list.size - 1
-    local value = item(list, i)
-    if i > 0 then list.members[i] = nil else list.before[1 - i] = nil end
-    list.size = list.size - 1
+    local items, k, length = list.members, i, list.size - 1
+    if i <= 0 then items, k = list.before, 1 - i end
+    local value = items[k]
+    items[k], list.size = nil, length
     if front then list.first = i + 1 end
-    if list.size == 0 then drop(words[2]) end
-    return bulk(value)
+    if length == 0 then drop(words[2]) end
+    return LENGTHS[#value], value, "\r\n"
   end
 end
 commands.LPOP, commands.RPOP = pop(true), pop(false)
@@ -313,29 +306,28 @@ function commands.LRANGE(words)
   if list == true then return NONE end
   if from < 0 then from = math.max(from + list.size, 0) end
   if to < 0 then to = to + list.size end
-  local answers = {}
-  for i = from, math.min(to, list.size - 1) do
-    answers[#answers + 1] = bulk(item(list, list.first + i))
-  end
-  return array(answers)
+  local first, before = list.first + from, list.before
+  local last = list.first + math.min(to, list.size - 1)
+  local items = table.move(list.members, math.max(first, 1), last,
+    math.max(2 - first, 1), {})
+  for i = first, math.min(last, 0) do items[i - first + 1] = before[1 - i] end
+  return array(items, math.max(last - first + 1, 0))
 end
 
 --
 -- Sets: members[member] is true; hashes: members[field] is its value
 --
 
--- Add a member: 1 if it is new.
-local function join(value, member, is)
-  local new = value.members[member] == nil and 1 or 0
-  value.members[member], value.size = is, value.size + new
-  return new
-end
-
 function commands.SADD(words, count)
   local set, new = open(words[2], "set", true), 0
   if not set then return WRONG end
-  for i = 3, count do new = new + join(set, words[i], true) end
-  return integer(new)
+  local members = set.members
+  for i = 3, count do
+    local member = words[i]
+    if not members[member] then members[member], new = true, new + 1 end
+  end
+  set.size = set.size + new
+  return ":", new, "\r\n"
 end
 
 function commands.HSET(words, count)
@@ -344,8 +336,14 @@ function commands.HSET(words, count)
   end
   local hash, new = open(words[2], "hash", true), 0
   if not hash then return WRONG end
-  for i = 3, count, 2 do new = new + join(hash, words[i], words[i + 1]) end
-  return integer(new)
+  local members = hash.members
+  for i = 3, count, 2 do
+    local field = words[i]
+    if not members[field] then new = new + 1 end
+    members[field] = words[i + 1]
+  end
+  hash.size = hash.size + new
+  return ":", new, "\r\n"
 end
 
 function commands.HGET(words)
@@ -357,13 +355,13 @@ end
 -- All members, one after another.
 local function list_all(type)
   return function(words)
-    local value, answers = open(words[2], type), {}
+    local value, items = open(words[2], type), {}
     if not value then return WRONG end
     for member, is in pairs(value ~= true and value.members or {}) do
-      table.insert(answers, bulk(member))
-      if is ~= true then table.insert(answers, bulk(is)) end
+      table.insert(items, member)
+      if is ~= true then table.insert(items, is) end
     end
-    return array(answers)
+    return array(items, #items)
   end
 end
 commands.SMEMBERS, commands.HGETALL = list_all "set", list_all "hash"
@@ -389,13 +387,15 @@ local function refuse(words, count)
     :format(name:sub(1, 128), table.concat(rest):sub(1, 128)):gsub("%c", " ")))
 end
 
--- The function for such commands, and whether the name is in usual spelling.
+-- The function for such commands, whether the name is in usual spelling, and
+-- whether it is the last.
 local function choose(name, count)
   local upper = name:upper()
   local wanted = WORDS[upper]
   if not wanted or wanted ~= count and (wanted > 0 or count < -wanted) then
     return refuse
   end
+  if upper == "QUIT" then return commands.QUIT, false, true end
   return commands[upper], name == upper or name == name:lower()
 end
 

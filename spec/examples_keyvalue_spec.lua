@@ -2,7 +2,9 @@
 -- commands beside those of Redis itself, its tools.
 
 local example = require "spec.example"
+local csock = require "csock"
 local helper = require "spec.helper"
+local loop = require "csock.loop"
 
 -- A command as programs send it.
 local function command(...)
@@ -158,6 +160,22 @@ describe("examples/keyvalue.lua", function()
       assert.are.equal("+PONG\r\n-ERR Protocol error: " .. wanted .. "\r\n",
         talk(server, "PING\r\n", bytes))
     end
+    example.stop_silent(server)
+  end)
+
+  it("hears out who does not keep to it, but not for ever", function()
+    local sock <close> = example.connect(server)
+    local error = "-ERR Protocol error: expected '$', got '+'\r\n"
+    sock:sendall("*1\r\n+" .. ("x"):rep(100000))
+    assert.are.equal(error, example.drain(sock))
+    sock.timeout = 20
+    sock.linger = 0
+    helper.raises(csock.OSError, function()
+      while true do
+        sock:sendall "x"
+        loop.sleep(0.01)
+      end
+    end)
     example.stop_silent(server)
   end)
 
