@@ -54,6 +54,51 @@ end
 -- Commands
 --
 
+local ESCAPES = {n = "\n", r = "\r", t = "\t", b = "\b", a = "\a"}
+local function unescape(c, digits)
+  if c == "x" and #digits == 2 then return string.char(tonumber(digits, 16)) end
+  return (ESCAPES[c] or c) .. digits
+end
+
+-- What is in quotes from this place of a line on, and what is behind them; nil
+-- if they have no end.
+local function unquote(line, quote, at)
+  local stop = at
+  if quote == "'" then
+    repeat
+      stop = line:find("'", stop, true)
+      if not stop then return nil end
+      stop = stop + 1
+    until stop == at + 1 or line:byte(stop - 2) ~= 92 -- a backslash
+    return (line:sub(at, stop - 2):gsub("\\'", "'")), stop
+  end
+  repeat
+    local mark
+    mark, stop = line:match("([\"\\])()", stop)
+    if not mark then return nil end
+    if mark ~= quote then stop = stop + 1 end
+  until mark == quote
+  return (line:sub(at, stop - 2):gsub("\\(.)(%x?%x?)", unescape)), stop
+end
+
+-- The words of a line that people have typed: how many; nil with odd quotes.
+local function split(line, words)
+  local count, at = 0, line:find "%S"
+  while at do
+    local word, quote, behind = line:match("^([^%s\"']*)([\"']?)()", at)
+    if quote ~= "" then
+      local quoted
+      quoted, behind = unquote(line, quote, behind)
+      if not quoted or not line:find("^%s", behind) then return nil end
+      word = word .. quoted
+    end
+    count = count + 1
+    words[count] = word
+    at = line:find("%S", behind)
+  end
+  return count
+end
+
 -- What is no array of words from this place of COMMAND and of the data on: how
 -- many words it is; nil at the end; or false, and what is wrong.
 local function read_other(rfile, words, place, at)
@@ -62,17 +107,17 @@ local function read_other(rfile, words, place, at)
     local got = rfile:peek():sub(1, 1)
     if place == WORD then return false, "expected '$', got '" .. got .. "'" end
     if place > WORD then return false, "invalid bulk length" end
+    local less = got == "-" and rfile:readline(32):find "^%-[1-9]%d*\r"
+    if less then return 0 end
     return false, "invalid multibulk length"
   end
-  local line, count = rfile:readline(INLINE), 0 -- for people
+  local line = rfile:readline(INLINE)
   if line:byte(-1) ~= 10 then
     if #line < INLINE then return nil end
     return false, "too big inline request"
   end
-  for word in line:gmatch "%S+" do
-    count = count + 1
-    words[count] = word
-  end
+  local count = split(line, words)
+  if not count then return false, "unbalanced quotes in request" end
   return count
 end
 

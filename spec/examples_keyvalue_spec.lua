@@ -62,6 +62,32 @@ describe("examples/keyvalue.lua", function()
     example.stop_silent(server)
   end)
 
+  it("takes lines with words in quotes, as Redis", function()
+    for line, wanted in pairs {
+      ['echo "a b"'] = "a b", ["echo 'a b'"] = "a b", ['echo a"b c"'] = "ab c",
+      ['echo ""'] = "", ["echo ''"] = "",
+      ['echo "\\x00\\xfF\\x4\\n\\r\\t\\b\\a\\q\\"\\\\"'] =
+        "\0\255x4\n\r\t\b\aq\"\\",
+      ["echo 'a\\n\\'b\\\\'c'"] = "a\\n'b\\'c",
+      ["  echo\t'\"'\t"] = '"',
+    } do
+      assert.are.equal(("$%d\r\n%s\r\n+OK\r\n"):format(#wanted, wanted),
+        talk(server, line .. "\r\nquit\n"), line)
+    end
+    for _, line in ipairs {'echo "a', "echo 'a", 'echo "a"b', "echo 'a'b",
+                           'echo "a\\"', "echo 'a\\'", 'echo "\\'} do
+      assert.are.equal("-ERR Protocol error: unbalanced quotes in request\r\n",
+        talk(server, line .. "\r\n"), line)
+    end
+    example.stop_silent(server)
+  end)
+
+  it("takes a negative number of words for no command", function()
+    assert.are.equal("+PONG\r\n+OK\r\n",
+      talk(server, "*-1\r\nPING\r\n*-20\r\n*0\r\nQUIT\r\n"))
+    example.stop_silent(server)
+  end)
+
   it("answers many commands at once", function()
     local sock <close> = example.connect(server)
     ask(sock, command("INCR", "n"):rep(100), (":%d\r\n"):rep(100):format(
@@ -149,6 +175,7 @@ describe("examples/keyvalue.lua", function()
     for bytes, wanted in pairs {
       ["*x\r\n"] = "invalid multibulk length",
       ["*01\r\n$4\r\nPING\r\n"] = "invalid multibulk length",
+      ["*-01\r\n"] = "invalid multibulk length",
       ["*1\r\n$04\r\nPING\r\n"] = "invalid bulk length",
       ["*1048577\r\n"] = "invalid multibulk length",
       ["*" .. ("1"):rep(100)] = "invalid multibulk length",
