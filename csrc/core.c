@@ -5,6 +5,7 @@
 #include <lua.h>
 
 #include "address.h"
+#include "admit.h"
 #include "batch.h"
 #include "buffer.h"
 #include "child.h"
@@ -58,6 +59,7 @@ int luaopen_csock_core(lua_State *L) {
   cs_open_socket(L);
   cs_open_descriptor(L);
   cs_open_transfer(L);
+  cs_open_admit(L);
   cs_open_batch(L);
   cs_open_sendfile(L);
   cs_open_message(L);

@@ -138,6 +138,7 @@ end
 
 local PAUSE = 0.1  -- seconds that a listener rests without descriptors
 local MOMENT = 0.1 -- seconds for a word that is on its way when all ends
+local NO_MEMORY = "not enough memory" -- Lua's own error
 
 --
 -- Signals
@@ -159,7 +160,8 @@ local function accept(self) return self.socket:accept() end
 
 -- Is taking a request nothing but accept, which waits for as long as it takes?
 local function accepts_for_ever(self)
-  return self.get_request == accept and timeout_of(self.socket) == nil
+  return self.get_request == accept and not self._gate and
+    timeout_of(self.socket) == nil
 end
 
 -- What holds while serve_forever runs; to be closed.
@@ -336,6 +338,7 @@ end
 -- A turn of serve_forever: wait for a request, and take it; false when
 -- shutdown() was called meanwhile.
 local function turn(self, timeout)
+  if self._patient and timeout == nil and self:_admit() then return end
   local ready = self:_wait(timeout)
   if self._shutdown_request then return false end
   if ready then take(self) end
@@ -400,6 +403,7 @@ end
 -- For mix-ins.
 BaseServer._guard, BaseServer._wait, BaseServer._take = guard, wait, take
 BaseServer._turn, BaseServer._take_queued = turn, take_queued
+BaseServer._not_taken = not_taken
 BaseServer._explain = explain
 BaseServer._describe = describe
 
@@ -416,6 +420,9 @@ function BaseServer:_failed(request, client_address, err, traceback)
   stats.settle(account, request)
   if not ok then error(err, 0) end
 end
+
+-- Take all requests that are there, if a mix-in can do that at once: has it?
+function BaseServer:_admit() end
 
 -- How many requests are being processed, and an iterator over them.
 function BaseServer:_active() return self._request and 1 or 0 end
@@ -480,6 +487,7 @@ function BaseServer:fileno() return self.socket:fileno() end
 -- itself, and what is no csock.error, is raised; the rest concerns one
 -- connection and is ignored.
 function BaseServer:accept_error(err)
+  if err == NO_MEMORY then return limits.rest(self, PAUSE) end
   if not isinstance(err, errors.error) then error(err, 0) end
   if limits.exhausted[err.errno] then
     limits.rest(self, PAUSE)
