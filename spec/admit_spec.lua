@@ -56,6 +56,7 @@ describe("what is there", function()
       end, account))
       assert.are.equal(3, #group)
       assert.are.equal(7, account.accepted)
+      assert.is_nil(pending(group))
       while #group > 0 do group:other():join() end
       for i = 1, 3 do
         assert.are.same({"owner", true, clients[i]:getsockname()}, seen[i])
@@ -124,6 +125,56 @@ describe("what is there", function()
       assert.are.equal(0, #group)
       assert.is_true(admit(listener, group, nothing, {accepted = 0}))
       group:other():join()
+    end)
+  end)
+
+  it("is not mixed up with what failed before", function()
+    local listener <close>, clients_of = listening()
+    loop.run(function()
+      local group = core.loop.group(nil, close, error)
+      local clients <close> = clients_of(2)
+      local account = setmetatable({}, {__newindex = function() error "no" end})
+      for _ = 1, 2 do
+        assert.is_false(pcall(admit, listener, group, nothing, account))
+      end
+      local sock <close> = pending(group)
+      assert.are.equal(clients[2]:getsockname(), sock:getpeername())
+      collectgarbage() -- nobody has asked for the first one
+      assert.are.equal("", clients[1]:recv(1))
+    end)
+  end)
+
+  it("is of the kind of its listener", function()
+    local raising <close> = listening()
+    local listener <close>, clients_of = listening(safe)
+    loop.run(function()
+      local result
+      local group = core.loop.group(nil, close, error)
+      local function look(_, sock) result = {sock:bind {"127.0.0.1", 0}} end
+      admit(raising, group, look, {accepted = 0}) -- prepares a socket
+      local _clients <close> = clients_of(1)
+      admit(listener, group, look, {accepted = 0})
+      group:other():join()
+      assert.is_nil(result[1])
+      assert.are.equal("EINVAL", result[2].code)
+    end)
+  end)
+
+  it("is taken in parts, so that others can run", function()
+    local listener <close>, clients_of = listening()
+    loop.run(function()
+      local group = core.loop.group(nil, close, error)
+      local _clients <close> = clients_of(200)
+      local account = {accepted = 0}
+      while account.accepted < 200 do
+        local before, turns = account.accepted, 0
+        local other = loop.spawn(function() turns = turns + 1 end)
+        assert.is_true(await(listener))
+        admit(listener, group, nothing, account)
+        assert.is_true(account.accepted - before <= 100)
+        other:join()
+      end
+      while #group > 0 do group:other():join() end
     end)
   end)
 
