@@ -322,6 +322,26 @@ static int file_readhead(lua_State *L) {
   return read_lines(L, CS_HEAD);
 }
 
+/* f:take(data...) -> true if what has come begins with these strings, one
+** behind the other: they are read then; otherwise false, and nothing is read.
+** It never waits. */
+static int file_take(lua_State *L) {
+  cs_File *f = cs_toreader(L);
+  size_t have = cs_unread(f), pos = 0, len;
+  const char *in = have > 0 ? f->in + f->start : "";
+  int top = lua_gettop(L), same = 1, arg = 2;
+  do {
+    const char *data;
+    if (lua_type(L, arg) != LUA_TSTRING) return cs_typeerror(L, arg, "string");
+    data = lua_tolstring(L, arg, &len);
+    same = same && len <= have - pos && memcmp(in + pos, data, len) == 0;
+    pos += len;
+  } while (++arg <= top);
+  if (same) cs_consume(f, pos);
+  lua_pushboolean(L, same);
+  return 1;
+}
+
 /* f() -> the next line with its newline, nil at the end: a file is its own
 ** iterator, and as such always raises what goes wrong. */
 static int file_next(lua_State *L) {
@@ -504,15 +524,11 @@ static int file_peek(lua_State *L) {
 }
 
 static const luaL_Reg reader_methods[] = {
-    {"lines", file_lines},
-    {"peek", file_peek},
-    {"read", file_read},
-    {"read1", file_read1},
-    {"readhead", file_readhead},
-    {"readinto", file_readinto},
-    {"readline", file_readline},
-    {"readlines", file_readlines},
-    {NULL, NULL},
+    {"lines", file_lines},       {"peek", file_peek},
+    {"read", file_read},         {"read1", file_read1},
+    {"readhead", file_readhead}, {"readinto", file_readinto},
+    {"readline", file_readline}, {"readlines", file_readlines},
+    {"take", file_take},         {NULL, NULL},
 };
 
 static const luaL_Reg reader_funcs[] = {
