@@ -35,9 +35,9 @@ int cs_failedread(lua_State *L, cs_Handle *h, int err) {
   return cs_fail(L, h->safe, err, "read", 0);
 }
 
-static int read_now(lua_State *L, const cs_Op *op) {
-  cs_Handle *h = lua_touserdata(L, 1); /* the file may be closed meanwhile */
-  cs_File *f = lua_touserdata(L, 2);
+/* Carry out a read whose stack is ready, the file at 2 and its socket, which it
+** may have lost meanwhile, at 1; what the tied file had is sent. */
+int cs_readnow(lua_State *L, const cs_File *f, cs_Handle *h, const cs_Op *op) {
   int n;
   if (!f->timedout) return cs_drive(L, h, op);
   do n = op->attempt(L, h, MSG_DONTWAIT);
@@ -77,14 +77,16 @@ int cs_wassent(lua_State *L) {
 static int sent(lua_State *L, int status, lua_KContext op) {
   int n = cs_wassent(L);
   (void)status;
-  return n > 0 ? n : read_now(L, (const cs_Op *)op);
+  if (n > 0) return n;
+  return cs_readnow(L, lua_touserdata(L, 2), lua_touserdata(L, 1),
+                    (const cs_Op *)op);
 }
 
-/* Carry out a read whose stack is ready, the socket at 1 and the file at 2. */
+/* The same for an open file, when that has been sent. */
 int cs_read(lua_State *L, const cs_File *f, const cs_Op *op) {
   int n;
   if (cs_sendtied(L, f, (lua_KContext)op, sent, &n)) return n;
-  return read_now(L, op);
+  return cs_readnow(L, f, &f->sock->h, op);
 }
 
 /* The file at index 1, which must be one to read. */
