@@ -67,18 +67,20 @@ function StreamRequestHandler:setup()
   if self.wbufsize == 0 then core.file.whole(self.wfile) end
 end
 
+local none = {} -- instead of the server, where there is none
+
 --- has_request() -> true when the client has begun another request on this
 -- connection, which it has `timeout` seconds for (nil: for ever), and whether
 -- the server is stopping; false when it has not, or has gone, and, a moment
 -- after it was told to stop, when the server ends: a connection between two
 -- requests does not hold it up.
 function StreamRequestHandler:has_request()
-  local rfile, server = self.rfile, self.server
-  while not (server and server._idle_until) do
+  local rfile, server = self.rfile, self.server or none
+  while not server._idle_until do
     local seen, again = await(rfile, server)
-    if seen then return true, server and server._shutdown_request end
+    if seen then return true, server._shutdown_request end
     if again ~= true and -- or an error, where those are returned
-      (seen == false or not (server and server._idle_until)) then
+      (seen == false or not server._idle_until) then
       return false
     end
   end
