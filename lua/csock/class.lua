@@ -16,12 +16,14 @@
 --   __new    = a C function (cls, ...) -> full userdata with one user value,
 --              which carries class.metatable(cls), cs_pushmetatable in C
 --   __native = {tag = light userdata, by which cs_tonative knows instances,
---               gc = finalizer, close = the same for <close>, if another}
+--               gc = finalizer, if one is needed, close = what <close> does, if
+--               that is another}
 -- and its other members are methods and properties like any class's: C
 -- functions, property(cget, cset), called with (self) and (self, value).
 -- If its __init, or that of a sub-class, returns nil and an error, then so does
 -- the call of the class.
--- Every sub-class is native too. The finalizers must bear a second call.
+-- Every sub-class is native too; it may have a __native of its own, of the same
+-- tag. The finalizers must bear a second call.
 
 local callable = require "csock.callable"
 local core = require "csock.core".class
@@ -314,7 +316,7 @@ end
 
 --- The user's finalizer, then in any case the native one.
 local function chain(user, native)
-  if not user then return native end
+  if not (user and native) then return user or native end
   return function(obj, err)
     local ok, why = pcall(user, obj, err)
     native(obj, err)
@@ -525,7 +527,8 @@ local function readnative(rec, native)
   end
   for i = 2, #rec.mro do
     local other = info[rec.mro[i]].native
-    if other and native and other ~= native then
+    if other and native and other ~= native and
+       (other.tag == nil or other.tag ~= native.tag) then
       fail("class '%s': its instances can't be of two native kinds", rec.name)
     end
     native = native or other
