@@ -159,12 +159,22 @@ static int try_some(lua_State *L, cs_Handle *h, int dontwait) {
 
 static const cs_Op op_some = {"read", CS_READ, 0, try_some, failed_item, 0};
 
+/* Push an item of the file at index 1.  All of a string is that string. */
+static void push_item(lua_State *L, cs_File *f, const cs_Item *item,
+                      size_t used) {
+  if (f->ended && item->kind == CS_ALL && used == f->incap)
+    lua_getiuservalue(L, 1, CS_FILEDATA);
+  else
+    cs_pushitem(L, f, item, 0, used);
+}
+
 /* Read one item; what is there already takes no driver. */
 static int read_item(lua_State *L, cs_File *f, int kind, size_t n, int formal) {
   cs_Item item = {kind, formal, n};
+  int eof = f->ended && cs_unread(f) > 0; /* no more is to be waited for */
   size_t used;
-  if (cs_measure(f, &item, 0, 0, &used) == 1) {
-    cs_pushitem(L, f, &item, 0, used);
+  if (cs_measure(f, &item, 0, eof, &used) == 1) {
+    push_item(L, f, &item, used);
     cs_consume(f, used);
     return 1;
   }
