@@ -14,6 +14,7 @@
 #include "connect.h"
 #include "constants.h"
 #include "coroutine.h"
+#include "datagram.h"
 #include "descriptor.h"
 #include "error.h"
 #include "file.h"
@@ -66,6 +67,7 @@ int luaopen_csock_core(lua_State *L) {
   cs_open_file(L);
   cs_open_reader(L);
   cs_open_writer(L);
+  cs_open_datagram(L);
   cs_open_idle(L);
   cs_open_unix(L);
   cs_open_resolve(L);

@@ -11,7 +11,8 @@ local floors = {
   "values: family address buffer cmsg inet option",
   "waiting: source loop drive task coroutine inspect host sync group",
   "things: socket admit descriptor transfer batch sendfile message file " ..
-    "item reader writer idle resolve connect process child select signal unix",
+    "item reader writer datagram idle resolve connect process child select " ..
+    "signal unix",
   "door: core",
 }
 
