@@ -207,6 +207,108 @@ for name, Server in pairs {UDPServer = UDPServer,
         table.concat(log, " "))
     end)
 
+    it("calls finish also after an error, or a wait", function()
+      local log = {}
+      local Handler = handler(function(self)
+        local data = self.request[1]
+        if data == "2" then loop.sleep(0) end
+        if data ~= "3" then error("handle " .. data, 0) end
+      end)
+      function Handler:finish()
+        echo(self)
+        if self.request[1] == "4" then error("finish 4", 0) end
+      end
+      local server = Server(anywhere, Handler)
+      function server:handle_error(_, _, err) log[#log + 1] = err end
+      local got = burst(server, numbers(5), function(client)
+        return receive(client, 5)
+      end)
+      table.sort(got)
+      table.sort(log)
+      assert.are.same(numbers(5), got)
+      assert.are.same({"finish 4", "handle 1", "handle 2", "handle 5"}, log)
+      assert.are.equal(4, server.stats.failed)
+    end)
+
+    it("calls finish for one that is ended while it waits", function()
+      local finished, event = {}, loop.Event()
+      local Handler = handler(function(self)
+        event:set()
+        loop.sleep(self.request[1] == "1" and 100 or 0)
+      end)
+      function Handler:finish()
+        finished[#finished + 1] = self.request[1]
+      end
+      local server = Server(anywhere, Handler)
+      server.drain_timeout = 0
+      burst(server, numbers(1), function()
+        event:wait()
+        server:shutdown()
+        server:cancel_requests()
+      end)
+      assert.are.same({"1"}, finished)
+    end)
+
+    it("goes through files where the handler wants that", function()
+      local Upper = class("Upper", socketserver.DatagramRequestHandler)
+      function Upper:handle()
+        local line, rest = self.rfile:readline(), self.rfile:read()
+        self.wfile:write(line:upper(), rest)
+        if self.packet == "3" then error("no", 0) end
+      end
+      local Counting = class("Counting", Upper)
+      function Counting:setup()
+        Upper.setup(self)
+        self.extra = "!"
+      end
+      function Counting:finish()
+        self.wfile:write(self.extra)
+        Upper.finish(self)
+      end
+      local Careful = class("Careful", Upper)
+      Careful.wfile = class.property(
+        function(self) return self.out end,
+        function(self, file)
+          file:write ">"
+          self.out = file
+        end)
+      for prefix, Handler in pairs {[""] = Upper, [">"] = Careful} do
+        local server = Server(anywhere, Handler)
+        function server:handle_error() end
+        local sent = {"a\nb", "", "3", ("x\n"):rep(3000)}
+        assert.are.same({prefix .. "A\nb", prefix, prefix .. "3",
+          prefix .. "X\n" .. ("x\n"):rep(2999)},
+          burst(server, sent, function(client)
+            return receive(client, 4)
+          end))
+      end
+      local server = Server(anywhere, Counting)
+      assert.are.same({"A!", "B!"}, burst(server, {"a", "b"}, function(client)
+        return receive(client, 2)
+      end))
+    end)
+
+    it("has the setup and the finish that its class has now", function()
+      local Mine = class("Mine", socketserver.DatagramRequestHandler)
+      function Mine:handle()
+        self.wfile:write(self.packet)
+        Mine.setup = function(this)
+          socketserver.DatagramRequestHandler.setup(this)
+          this.wfile:write "new "
+        end
+        Mine.finish = function(this)
+          this.wfile:write " end"
+          socketserver.DatagramRequestHandler.finish(this)
+        end
+      end
+      local server = Server(anywhere, Mine)
+      server.batch_size = 2
+      assert.are.same({"1 end", "2 end", "new 3 end"},
+        burst(server, numbers(3), function(client)
+          return receive(client, 3)
+        end))
+    end)
+
     it("makes handlers of functions and of plain tables", function()
       local Finishing = handler(function() end)
       Finishing.finish = echo

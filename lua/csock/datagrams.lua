@@ -14,6 +14,7 @@ local stats = require "csock.stats"
 
 local plain = core.class.plain
 local fill, nothing = BaseRequestHandler.__init, BaseRequestHandler.handle
+local FIELDS = 3 -- of a handler: what that sets
 local recvfrom = core.socket.methods.recvfrom
 local datagrams = {}
 
@@ -71,21 +72,29 @@ local function is_plain(self, usual)
     not self.request_timeout
 end
 
--- What is done for each request of a batch, and the metatable of the handlers
--- and their setup, where a class that only sets fields makes them.
+-- What is done for a handler whose class only sets fields; nil if it does more.
+-- Then the metatable of its kind, its setup (false: none) and how many fields
+-- it comes to have.
+local function steps_of_handler(cls, usual)
+  local meta, methods = plain(cls, fill)
+  if not (meta and methods.handle) then return end
+  local handle, setup, finish = methods.handle, methods.setup, methods.finish
+  if finish and finish ~= nothing then handle = usual._finishing(handle) end
+  if not setup or setup == nothing then return handle, meta, false, FIELDS end
+  local known = core.datagram.setups[setup]
+  if known then return handle, meta, known[1], known[2] end
+  return handle, meta, setup, FIELDS
+end
+
+-- What is done for each request of a batch, and where that is for a handler,
+-- what steps_of_handler says of it.
 local function steps_of(self, usual, alone)
   if not alone then return usual._process end
-  if is_plain(self, usual) then
-    local cls = self.RequestHandlerClass
-    if type(cls) == "function" then return usual._call end
-    local meta, methods = plain(cls, fill)
-    if meta and methods.finish == nothing and methods.handle then
-      local setup = methods.setup
-      return methods.handle, meta, setup ~= nothing and setup
-    end
-    return usual._run
-  end
-  return usual.process_request
+  if not is_plain(self, usual) then return usual.process_request end
+  local cls = self.RequestHandlerClass
+  if type(cls) == "function" then return usual._call end
+  local handle, meta, setup, fields = steps_of_handler(cls, usual)
+  return handle or usual._run, meta, setup, fields
 end
 
 -- After shutdown() what was taken is answered, for drain_timeout at most.
@@ -108,9 +117,9 @@ end
 -- Answer what is left, in the order in which it came, each error for its own
 -- request.
 local function answer(self, usual, alone)
-  local step, meta, setup = steps_of(self, usual, alone)
+  local step, meta, setup, fields = steps_of(self, usual, alone)
   return self._batch.answer(self.socket, self, step, meta, setup,
-    usual._failure, fail, end_in_time, self._shutdown_request)
+    usual._failure, fail, end_in_time, self._shutdown_request, fields)
 end
 
 local function answer_here(self, batch, usual)

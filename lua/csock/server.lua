@@ -64,6 +64,16 @@ local function answer_and_finish(handler, handle)
   if handle then handle(handler) end
 end
 
+-- handle, and then finish, for handlers that come one after the other.
+local function finishing(handle)
+  local finish = setmetatable({}, Finish)
+  return function(handler)
+    finish.handler = handler
+    local _finish <close> = finish
+    handle(handler)
+  end
+end
+
 -- Let a handler answer, whose methods are in `methods`.
 local function use(handler, methods)
   local setup, handle, finish = methods.setup, methods.handle, methods.finish
@@ -674,7 +684,7 @@ end
 
 local usual = {
   _turn = turn, _process = process, _failure = failure, _call = call_alone,
-  _run = run_alone,
+  _run = run_alone, _finishing = finishing,
 }
 for _, name in ipairs {"_wait", "get_request", "verify_request",
   "process_request", "finish_request", "shutdown_request", "close_request"} do
