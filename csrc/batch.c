@@ -488,12 +488,26 @@ static int socket_batch(lua_State *L) {
   return 1;
 }
 
+/* owns(object, names) -> has it a field, of its own, of one of these names?
+** Who knows, if it is no table. */
+static int socket_owns(lua_State *L) {
+  int found = !lua_istable(L, 1);
+  luaL_checktype(L, 2, LUA_TTABLE);
+  for (int i = 1; !found && lua_rawgeti(L, 2, i) != LUA_TNIL; i++) {
+    found = lua_rawget(L, 1) != LUA_TNIL;
+    lua_settop(L, 2);
+  }
+  lua_pushboolean(L, found);
+  return 1;
+}
+
 static const luaL_Reg batch_funcs[] = {
     {"batch", socket_batch},
+    {"owns", socket_owns},
     {NULL, NULL},
 };
 
-/* Adds its function to core.socket. */
+/* Adds its functions to core.socket. */
 void cs_open_batch(lua_State *L) {
   lua_getfield(L, -1, "socket");
   cs_setfuncs(L, batch_funcs);

@@ -137,6 +137,120 @@ for name, Server in pairs {UDPServer = UDPServer,
         end))
     end)
 
+    -- What may be changed while it waits: how, and what is answered then.
+    local function shout(self)
+      local data = self.request[1]:upper()
+      self.request[2]:sendto(data, self.client_address)
+    end
+    local function answers(data)
+      return function(self, request, client_address)
+        request[2]:sendto(data, client_address)
+        return false
+      end
+    end
+    local changes = {
+      ["a class's handle"] = function(_, _, Handler)
+        Handler.handle = shout
+        return "B"
+      end,
+      ["a class's setup"] = function(_, _, Handler)
+        function Handler:setup() self.request[1] = "setup" end
+        return "setup"
+      end,
+      ["a class's finish"] = function(_, _, Handler)
+        Handler.handle = function() end
+        Handler.finish = shout
+        return "B"
+      end,
+      ["a class's constructor"] = function(_, _, Handler)
+        function Handler:__init(...)
+          BaseRequestHandler.__init(self, ...)
+          self.request[1] = "init"
+        end
+        return "init"
+      end,
+      ["RequestHandlerClass"] = function(server)
+        server.RequestHandlerClass = handler(shout)
+        return "B"
+      end,
+      ["the server's batch_size"] = function(server)
+        server.batch_size = 1
+        return "b"
+      end,
+      ["its class's get_request"] = function(_, Mine)
+        function Mine:get_request()
+          local request, client_address = UDPServer.get_request(self)
+          request[1] = request[1] .. "!"
+          return request, client_address
+        end
+        return "b!", "b" -- the wait for the next one has begun
+      end,
+    }
+    for _, hook in ipairs {"verify_request", "process_request",
+      "finish_request"} do
+      changes["the server's " .. hook] = function(server)
+        server[hook] = answers(hook)
+        return hook
+      end
+      changes["its class's " .. hook] = function(_, Mine)
+        Mine[hook] = answers(hook)
+        return hook
+      end
+    end
+    for what, change in pairs(changes) do
+      it("follows a change while it waits: " .. what, function()
+        local Mine, Handler = class("Mine", Server), handler(echo)
+        local server = Mine(anywhere, Handler)
+        burst(server, {}, function(client)
+          local function ask(data)
+            client:send(data)
+            return client:recv(100)
+          end
+          for _ = 1, 3 do assert.are.equal("a", ask "a") end
+          local answer, first = change(server, Mine, Handler)
+          assert.are.equal(first or answer, ask "b")
+          for _ = 1, 3 do assert.are.equal(answer, ask "b") end
+        end)
+      end)
+    end
+
+    it("has members that are properties, or items", function()
+      local limit, size = nil, 3
+      local Mine = class("Mine", Server)
+      Mine.max_connections = class.property(function() return limit end)
+      Mine.batch_size = class.property(function() return size end)
+      local Any = class("Any", Server, {
+        __getitem = function(_, key)
+          if key == "max_connections" then return limit end
+        end,
+      })
+      for _, Kind in ipairs {Mine, Any} do
+        limit, size = nil, 3
+        local now, peak = 0, 0
+        local server = Kind(anywhere, handler(function(self)
+          now = now + 1
+          peak = math.max(peak, now)
+          loop.sleep(0.005)
+          now = now - 1
+          echo(self)
+        end))
+        burst(server, numbers(3), function(client)
+          receive(client, 3)
+          assert.are.equal(Server == UDPServer and 1 or 3, peak)
+          limit, size, peak = 1, 1, 0
+          for _, data in ipairs(numbers(4)) do client:send(data) end
+          receive(client, 4)
+          client:send "x"
+          client:send "y"
+          receive(client, 2)
+          limit, size, peak = 1, 32, 0
+          for _, data in ipairs(numbers(4)) do client:send(data) end
+          receive(client, 4)
+          assert.are.equal(1, peak)
+        end)
+      end
+    end)
+
     it("goes through a get_request of the user's one by one", function()
       local calls = 0
       local server = Server(anywhere, handler(echo))

@@ -32,6 +32,8 @@ local classof, isinstance, issubclass =
   core.classof, core.isinstance, core.issubclass
 local getinfo, fmt, unpack = debug.getinfo, string.format, table.unpack
 
+core.changes = 0 -- how often a member of a finished class was set
+
 local function weak() return setmetatable({}, {__mode = "k"}) end
 
 local info = weak()     -- class -> its record
@@ -452,6 +454,7 @@ local function setmember(rec, name, value)
     fail("class '%s': '%s' has to stand in the body", rec.name, name)
   end
   define(rec, name, value)
+  core.changes = core.changes + 1
   local affected, also = descendants(rec, {}), ALSO[name]
   for heir in next, affected do
     heir.tails = nil
@@ -1073,7 +1076,19 @@ for _, cls in ipairs {Object, Type, Property, Static, Classmethod, Slice} do
   info[cls].builtin = true
 end
 
-core.plain = plain -- for the rooms of this module only
+--- Has each instance of `cls` these members from the class, unless it has
+-- fields of these names, for as long as core.changes stays the same? No, where
+-- a property or an item hook has a say.
+local function fixed(cls, list)
+  local rec = info[cls]
+  if rec.attrs.__getitem then return false end
+  for _, name in ipairs(list) do
+    if rec.getters[name] ~= nil then return false end
+  end
+  return true
+end
+
+core.plain, core.fixed = plain, fixed -- for the rooms of this module only
 
 return setmetatable({
   object = Object, type = Type, property = Property, slice = Slice,

@@ -651,6 +651,8 @@ batch_size (32: while it serves for ever, so many are taken at once).]],
   max_packet_size = 8192,
   batch_size = 32,
   _batch = false, -- datagrams that were taken
+  _taking = false, -- plans for them
+  _answering = false,
 })
 servers.UDPServer = UDPServer
 
