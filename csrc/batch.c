@@ -96,20 +96,23 @@ static size_t find_each(struct msghdr *m) {
   return 0;
 }
 
+/* What a receive says in a header is said anew before the next one. */
+static void reset(Batch *b, int i) {
+  struct msghdr *m = &b->heads[i].msg_hdr;
+  m->msg_namelen = sizeof b->slots[i].from.u;
+  m->msg_control = b->slots[i].control;
+  m->msg_controllen = sizeof b->slots[i].control;
+}
+
 /* At most 'n' of those that are there: how many, or -errno. */
 static int receive(Batch *b, int fd, int n, int flags) {
-  for (int i = 0; i < n; i++) {
-    struct msghdr *m = &b->heads[i].msg_hdr;
-    m->msg_namelen = sizeof b->slots[i].from.u;
-    m->msg_control = b->slots[i].control;
-    m->msg_controllen = sizeof b->slots[i].control;
-  }
   n = recvmmsg(fd, b->heads, (unsigned)n, flags | MSG_WAITFORONE, NULL);
   if (n < 0) return -errno;
   for (int i = 0; i < n; i++) {
     b->slots[i].len = b->heads[i].msg_len;
     b->slots[i].from.len = b->heads[i].msg_hdr.msg_namelen;
     b->slots[i].each = find_each(&b->heads[i].msg_hdr);
+    reset(b, i);
   }
   return n;
 }
@@ -121,6 +124,7 @@ static void prepare(Batch *b) {
     m->msg_name = &b->slots[i].from.u;
     m->msg_iov = &b->slots[i].iov;
     m->msg_iovlen = 1;
+    reset(b, i);
   }
 }
 
