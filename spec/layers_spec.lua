@@ -10,9 +10,9 @@ local floors = {
   "ground: glue error class constants slow collector",
   "values: family address buffer cmsg inet option",
   "waiting: source loop drive task coroutine inspect host sync group",
-  "things: socket descriptor transfer batch sendfile message file item " ..
-    "reader writer template record idle resolve connect process child " ..
-    "select signal unix",
+  "things: socket admit descriptor transfer batch sendfile message file " ..
+    "item reader writer template record datagram idle resolve connect " ..
+    "process child select signal unix",
   "door: core",
 }
 

@@ -410,6 +410,49 @@ describe("a worker that dies", function()
         "1 exit 7 0.4"}, log)
     end)
 
+  it("had hardly begun until it was ready, however long that took", function()
+    local now, hours = loop.now, 0
+    finally(function() loop.now = now end)
+    loop.now = function()
+      hours = hours + 1
+      return now() + 3600 * hours
+    end
+    local pauses = {}
+    local server <close> = two(PreforkTCPServer, {
+      workers = 1,
+      worker_start = function() os.exit(7) end,
+      worker_ended = function(self, _, _, _, pause)
+        pauses[#pauses + 1] = pause
+        if #pauses == 3 then self:shutdown() end
+      end,
+    })(anywhere, Pid)
+    server:serve_forever()
+    assert.are.same({0, 0.1, 0.2}, pauses)
+  end)
+
+  it("is replaced after pauses that grow while no process is to be had",
+    function()
+      local now, fork = loop.now, core.process.fork
+      local pauses, passed = {}, 0
+      finally(function() loop.now, core.process.fork = now, fork end)
+      loop.now = function() return now() + passed end
+      local Server = two(PreforkTCPServer, {
+        workers = 1,
+        worker_ended = function(_, _, _, _, pause)
+          pauses[#pauses + 1] = pause
+          if #pauses == 3 then core.process.fork = fork end
+        end,
+      })
+      serving(Server(anywhere, Pid), function(server)
+        local first = ask(server, "x")
+        passed = 3600
+        core.process.fork = function() csock.close(-1) end
+        kill("KILL", first)
+        assert.are_not.equal(first, ask(server, "x"))
+      end)
+      assert.are.same({0, 0.1, 0.2}, pauses)
+    end)
+
   it("is told on stderr", function()
     local program = start [[
       function Server:worker_start(id) if id == 2 then os.exit(3) end end
