@@ -684,23 +684,26 @@ describe("a file", function()
   end)
 
   it("gives a slow peer its timeout for each piece", function()
-    loop.run(function()
-      for _, size in ipairs(sizes) do
-        local a, b = csock.socketpair()
-        a.timeout = helper.slow and 2 or 0.15
-        local task = loop.spawn(function()
-          for byte in ("12 first\nsecond\nabcde"):gmatch "." do
-            loop.sleep(0.01)
-            b:sendall(byte)
-          end
-          b:close()
-        end)
-        local f <close> = a:makefile("rb", size)
-        a:close()
-        assert.are.same({12, " first", "second\n", "abc", "de"},
-          {f:read("n", "l", "L", 3, "a")})
-        task:join()
-      end
+    helper.by_clock(0.05, function(long)
+      loop.run(function()
+        for _, size in ipairs(sizes) do
+          local a, b = csock.socketpair()
+          local _b <close> = b
+          a.timeout = long
+          local task = loop.spawn(function()
+            for byte in ("12 first\nsecond\nabcde"):gmatch "." do
+              loop.sleep(long / 10)
+              b:sendall(byte)
+            end
+            b:close()
+          end)
+          local f <close> = a:makefile("rb", size)
+          a:close()
+          assert.are.same({12, " first", "second\n", "abc", "de"},
+            {f:read("n", "l", "L", 3, "a")})
+          task:join()
+        end
+      end)
     end)
   end)
 end)
