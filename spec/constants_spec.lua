@@ -5,11 +5,11 @@
 local csock = require "csock"
 local helper = require "spec.helper"
 
-local known = {}
+local told = {}
 
--- A table of name and number, printed by a program in Python, which is run once.
+-- A table of name and number, printed by a program in Python, that runs once.
 local function from_python(program)
-  if known[program] then return known[program] end
+  if told[program] then return told[program] end
   if not helper.has "python3" then pending "no python3 here" end
   local process = helper.spawn_process("python3 -c " .. helper.quote(program))
   local values = {}
@@ -17,7 +17,7 @@ local function from_python(program)
     values[name] = math.tointeger(value)
   end
   assert.is_true(process:wait())
-  known[program] = values
+  told[program] = values
   return values
 end
 

@@ -69,7 +69,7 @@ end)
 describe("examples/server.lua", function()
   it("is a threading server by itself", function()
     local server = example.serve("server", 0)
-    local idle <close> = csock.create_connection({"127.0.0.1", server.port}, 5)
+    local idle <close> = csock.create_connection({"127.0.0.1", server.port}, 40)
     local output = ending(start("client", "-p", server.port, "hello"))
     assert.matches("Received: HELLO\n", output)
     idle:sendall "bye"

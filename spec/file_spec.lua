@@ -948,7 +948,7 @@ describe("a file that is tied to another", function()
   local function test(name, f)
     it(name, everywhere(function()
       a, b = csock.socketpair()
-      a.timeout, b.timeout = 5, 5
+      a.timeout, b.timeout = 40, 40
       r, w = a:makefile("rb"), a:makefile("wb", 1 << 22)
       assert.is_true(r:tie(w))
       f()
@@ -973,7 +973,7 @@ describe("a file that is tied to another", function()
         assert.is_true(not ok and csock.isinstance(err, csock.timeout))
         assert.are.equal("question", b:recv(100))
         b:sendall "x\n\n" -- what has come makes it readable again
-        a.timeout = 5
+        a.timeout = 40
         assert.are.equal("x\n\n", f:read(3))
       end
     end
@@ -1032,7 +1032,7 @@ describe("a file that is tied to another", function()
     a.timeout = 0.001
     raises(csock.timeout, r.read, r, 1)
     assert.is_false(core.socket.readable(b, 0))
-    a.timeout = 5
+    a.timeout = 40
     r:tie(w)
     w:close()
     b:sendall "z"

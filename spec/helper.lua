@@ -51,11 +51,11 @@ local live_tasks = loaded and core.loop.live or function() return 0 end
 
 -- With CSOCK_PART=2/3 every third file is run, from the second on: what runs
 -- side by side is a whole together.
-local part, parts = (os.getenv "CSOCK_PART" or "1/1"):match "^(%d+)/(%d+)$"
+local which, of = (os.getenv "CSOCK_PART" or "1/1"):match "^(%d+)/(%d+)$"
 busted.subscribe({"suite", "start"}, function(suite)
   local files = busted.children(suite)
   local all = table.move(files, 1, #files, 1, {})
-  for i = 1, #all do files[i] = all[part + (i - 1) * parts] end
+  for i = 1, #all do files[i] = all[which + (i - 1) * of] end
   return nil, true
 end)
 

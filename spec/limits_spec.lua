@@ -32,7 +32,7 @@ local function is_waiting(client)
   for _ = 1, 20 do loop.sleep(0) end
   client.timeout = 0
   local ok, err = pcall(client.recv, client, 100)
-  client.timeout = 5
+  client.timeout = 40
   return not ok and csock.isinstance(err, csock.BlockingIOError)
 end
 
@@ -196,7 +196,7 @@ describe("max_connections", function()
       assert.are.equal(1, server.stats.accepted)
       first:close()
       server.timeout = nil
-      server.timeout = 5
+      server.timeout = 40
       server:handle_request()
       assert.are.equal("b", ask(second, "b"))
     end)
@@ -214,7 +214,7 @@ describe("max_connections", function()
       self.request[2]:sendto(self.request[1], self.client_address)
     end}), function(server)
       local client <close> = csock.socket(csock.AF_INET, csock.SOCK_DGRAM)
-      client.timeout = 5
+      client.timeout = 40
       client:sendto("1", server.server_address)
       client:sendto("2", server.server_address)
       assert.is_true(is_waiting(client))

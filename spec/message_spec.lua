@@ -537,7 +537,7 @@ describe("recvmsg", function()
     local buffer = core.buffer(4)
     assert.are.equal(2, (b:recvmsg_into({buffer}, 0, csock.MSG_WAITALL)))
     b:sendall "x"
-    a.timeout = 5
+    a.timeout = 40
     assert.are.equal("x", (a:recvmsg(4, 0, csock.MSG_WAITALL)))
   end)
 

@@ -133,7 +133,7 @@ for class, meth in pairs(methods) do
     it("testCount: so many bytes", function()
       local count = SIZE // 2 + 7
       local received = exchange(function(sock)
-        sock.timeout = 5
+        sock.timeout = 40
         local file <close> = open()
         assert.equal(count, sock[meth](sock, file, nil, count))
         assert.equal(count, file:seek())
@@ -143,7 +143,7 @@ for class, meth in pairs(methods) do
 
     it("testCountSmall: one byte", function()
       local received = exchange(function(sock)
-        sock.timeout = 5
+        sock.timeout = 40
         local file <close> = open()
         assert.equal(1, sock[meth](sock, file, 0, 1))
         assert.equal(1, file:seek())
@@ -174,7 +174,7 @@ for class, meth in pairs(methods) do
 
     it("testWithTimeout: one that does not come", function()
       local received = exchange(function(sock)
-        sock.timeout = 5
+        sock.timeout = 40
         local file <close> = open()
         assert.equal(SIZE, sock[meth](sock, file))
       end)

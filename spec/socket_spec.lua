@@ -584,7 +584,7 @@ describe("connect", function()
   everywhere("works within a timeout", function()
     local listener <close> = listening()
     local sock <close> = csock.socket()
-    sock.timeout = 5
+    sock.timeout = 40
     assert.is_true(sock:connect(listener:getsockname()))
     assert.are.equal(listener:getsockname(), sock:getpeername())
   end)
@@ -604,7 +604,7 @@ describe("connect", function()
 
   everywhere("raises when nobody listens, within a timeout", function()
     local sock <close> = csock.socket()
-    sock.timeout = 5
+    sock.timeout = 40
     refused("ECONNREFUSED", sock.connect, sock, deserted())
   end)
 
@@ -677,7 +677,7 @@ describe("connect", function()
     local sock <close> = csock.socket()
     sock.timeout = 0
     refused("EINPROGRESS", sock.connect, sock, listener:getsockname())
-    sock.timeout = 5
+    sock.timeout = 40
     assert.is_true(sock:connect(listener:getsockname()))
   end)
 
@@ -1058,7 +1058,7 @@ describe("send and recv", function()
     a:send "before"
     a:send("!", csock.MSG_OOB)
     a:send "after"
-    b.timeout = 5
+    b.timeout = 40
     local text = ""
     while #text < 11 do text = text .. b:recv(100) end
     assert.are.equal("beforeafter", text)
@@ -1183,7 +1183,7 @@ describe("sendall", function()
   it("is exact with timeouts and small buffers", function()
     local _pair <close>, a, b = pair()
     a.sndbuf, b.sndbuf = 5000, 5000
-    a.timeout, b.timeout = 8, 8
+    a.timeout, b.timeout = 40, 40
     exchange(a, b, size // 5)
   end)
 
@@ -1876,7 +1876,7 @@ describe("a timeout above 0", function()
 
   everywhere("does not hurry what is ready", function()
     local _pair <close>, a, b = pair()
-    a.timeout = 5
+    a.timeout = 40
     b:send "there"
     assert.are.equal("there", a:recv(10))
   end)
@@ -2249,7 +2249,7 @@ describe("closing a socket", function()
 
   it("wakes recv with EBADF, a timeout running", function()
     local _pair <close>, a = pair()
-    a.timeout = 8
+    a.timeout = 40
     wakes(a, a.recv, 1)
   end)
 
@@ -2423,7 +2423,7 @@ describe("a descriptor above 1024", function()
 
   everywhere("carries data", function()
     up_there(function(a, b)
-      a.timeout = 5
+      a.timeout = 40
       b:send "high"
       assert.are.equal("high", a:recv(10))
     end)
@@ -2451,7 +2451,7 @@ describe("a descriptor above 1024", function()
     up_there(function()
       local _pair <close>, client, server = connected()
       assert.is_true(server:fileno() > 1024)
-      client.timeout = 5
+      client.timeout = 40
       server:send "high"
       assert.are.equal("high", client:recv(10))
     end)
@@ -2578,7 +2578,7 @@ describe("a subclass of csock.socket", function()
     listener:bind {"127.0.0.1", 0}
     listener:listen()
     local client <close> = Counter()
-    client.timeout = 5
+    client.timeout = 40
     client:connect(listener:getsockname())
     local server <close> = listener:accept()
     server:sendall "hello"

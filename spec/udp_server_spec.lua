@@ -25,7 +25,7 @@ end
 
 local function client_of(server)
   local sock = csock.socket(server.address_family, csock.SOCK_DGRAM)
-  sock.timeout = 5
+  sock.timeout = 40
   if server.address_family == csock.AF_UNIX then
     sock:bind(helper.tmpdir() .. "/client")
   end
