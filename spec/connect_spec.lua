@@ -3,7 +3,7 @@
 
 local csock = require "csock"
 local helper = require "spec.helper"
-local unused_port = helper.unused_port
+local deserted_port = helper.deserted_port
 local misused, raises = helper.misused, helper.raises
 
 local loop = csock.loop
@@ -55,18 +55,18 @@ end
 describe("NetworkConnectionNoServer", function()
   it("test_connect: ECONNREFUSED", function()
     local sock <close> = csock.socket()
-    local err = raises(csock.error, sock.connect, sock, {HOST, unused_port()})
+    local err = raises(csock.error, sock.connect, sock, {HOST, deserted_port()})
     assert.are.equal(csock.ECONNREFUSED, err.errno)
   end)
 
   it("test_create_connection: ECONNREFUSED", function()
-    local address = {HOST, unused_port()}
+    local address = {HOST, deserted_port()}
     local err = raises(csock.error, csock.create_connection, address)
     assert.are.equal(csock.ECONNREFUSED, err.errno)
   end)
 
   it("test_create_connection_all_errors: one for each address", function()
-    local port = unused_port()
+    local port = deserted_port()
     local group = raises(csock.ExceptionGroup, csock.create_connection,
       {HOST, port}, {all_errors = true})
     for _, err in ipairs(group.exceptions) do
@@ -102,15 +102,16 @@ describe("NetworkConnectionAttributesTest", function()
   end)
 
   it("testFamily: AF_INET", function()
-    local sock <close> = csock.create_connection({HOST, port}, {timeout = 5})
+    local sock <close> = csock.create_connection({HOST, port}, {timeout = 40})
     assert.are.equal(2, sock.family)
   end)
 
   it("testSourceAddress: is bound", function()
-    local source = unused_port()
-    local sock <close> = csock.create_connection({HOST, port},
-      {timeout = 5, source_address = {"", source}})
-    assert.are.equal(source, sock:getsockname()[2])
+    helper.with_unused_port(function(source)
+      local sock <close> = csock.create_connection({HOST, port},
+        {timeout = 40, source_address = {"", source}})
+      assert.are.equal(source, sock:getsockname()[2])
+    end)
   end)
 
   it("testTimeoutDefault: the default timeout", function()
@@ -314,7 +315,7 @@ describe("create_connection", function()
     made_up(finally)
     both(function()
       local group = raises(csock.ExceptionGroup, csock.create_connection,
-        {"::1 127.0.0.1 127.0.0.2 127.0.0.3", unused_port()},
+        {"::1 127.0.0.1 127.0.0.2 127.0.0.3", deserted_port()},
         {all_errors = true})
       local order = {}
       for i, err in ipairs(group.exceptions) do
@@ -323,7 +324,7 @@ describe("create_connection", function()
       end
       assert.are.same({"::1", "127.0.0.1", "127.0.0.2", "127.0.0.3"}, order)
       group = raises(csock.ExceptionGroup, csock.create_connection,
-        {"127.0.0.1 127.0.0.2 ::1", unused_port()}, nil, nil, true)
+        {"127.0.0.1 127.0.0.2 ::1", deserted_port()}, nil, nil, true)
       assert.are.equal("::1", group.exceptions[2].address[1])
       assert.is_truthy(tostring(group):find("create_connection failed", 1,
         true))
@@ -479,7 +480,7 @@ describe("create_connection", function()
   end)
 
   it("says in its error where it was called", function()
-    local address = {HOST, unused_port()}
+    local address = {HOST, deserted_port()}
     local _, err = pcall(function()
       local sock = csock.create_connection(address)
       return sock

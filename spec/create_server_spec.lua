@@ -2,23 +2,23 @@
 
 local csock = require "csock"
 local helper = require "spec.helper"
-local unused_port = helper.unused_port
 local misused = helper.misused
 
 local loop = csock.loop
 
 describe("CreateServerTest", function()
   it("test_address: what was asked for", function()
-    local port = unused_port()
-    do
+    helper.with_unused_port(function(port)
       local sock <close> = csock.create_server {"127.0.0.1", port}
       assert.are.equal("127.0.0.1", sock:getsockname()[1])
       assert.are.equal(port, sock:getsockname()[2])
-    end
-    local sock <close> = csock.create_server({"::1", port},
-      {family = csock.AF_INET6})
-    assert.are.equal("::1", sock:getsockname()[1])
-    assert.are.equal(port, sock:getsockname()[2])
+    end)
+    helper.with_unused_port(function(port)
+      local sock <close> = csock.create_server({"::1", port},
+        {family = csock.AF_INET6})
+      assert.are.equal("::1", sock:getsockname()[1])
+      assert.are.equal(port, sock:getsockname()[2])
+    end)
   end)
 
   it("test_family_and_type: streams of that family", function()

@@ -139,7 +139,7 @@ describe("examples/socks.lua", function()
   end)
 
   it("says why it could not connect", function()
-    local closed = helper.unused_port()
+    local closed = helper.deserted_port()
     for request, wanted in pairs {
       [by_number(closed)] = 5, [by_name("localhost", closed)] = 5,
       [by_name("no-such-host.invalid", 80)] = 4, [by_name("", 80)] = 4,

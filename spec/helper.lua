@@ -329,24 +329,60 @@ end
 
 -- Ports --------------------------------------------------------------------
 
---- A port that was free a moment ago.
-function helper.unused_port()
-  local csock = require "csock"
-  local probe <close> = csock.socket()
-  probe:bind {"127.0.0.1", 0}
-  return probe:getsockname()[2]
-end
-
---- Binds the socket to such a port, another one if somebody was faster: the
---- port.
-function helper.bind_unused(sock, host)
+--- Calls f(port) with a port that was free a moment ago, again with another one
+--- where somebody was faster: what it returns.
+function helper.with_unused_port(f)
   local csock = require "csock"
   while true do
-    local port = helper.unused_port()
-    local ok, err = pcall(sock.bind, sock, {host, port})
-    if ok then return port end
-    if err.errno ~= csock.EADDRINUSE then error(err, 0) end
+    local port
+    do
+      local probe <close> = csock.socket()
+      probe:bind {"127.0.0.1", 0}
+      port = probe:getsockname()[2]
+    end
+    local ok, result = pcall(f, port)
+    if ok then return result end
+    if not csock.isinstance(result, csock.error) or
+      result.errno ~= csock.EADDRINUSE then
+      error(result, 0)
+    end
   end
+end
+
+--- Binds the socket to such a port: the port.
+function helper.bind_unused(sock, host)
+  return helper.with_unused_port(function(port)
+    sock:bind {host, port}
+    return port
+  end)
+end
+
+--- A port at which nobody listens and, until the test has ended, nobody else
+--- can: it is taken, at all addresses of this machine.
+function helper.deserted_port()
+  local csock = require "csock"
+  local _, sock = pcall(function()
+    local sock = csock.socket(csock.AF_INET6)
+    sock.ipv6only = false
+    sock:bind {"::", 0}
+    return sock
+  end)
+  if csock.isinstance(sock, csock.error) then   -- no IPv6 here
+    sock = csock.socket()
+    sock:bind {"", 0}
+  end
+  cleanups[#cleanups + 1] = function() sock:close() end
+  return sock:getsockname()[2]
+end
+
+--- A port for datagrams, at which none from anybody else arrives: the same.
+function helper.deserted_datagrams()
+  local csock = require "csock"
+  local sock = csock.socket(csock.AF_INET, csock.SOCK_DGRAM)
+  cleanups[#cleanups + 1] = function() sock:close() end
+  sock:bind {"127.0.0.1", 0}
+  sock:connect(sock:getsockname())
+  return sock:getsockname()[2]
 end
 
 -- Assertions of several specs ---------------------------------------------

@@ -597,10 +597,10 @@ describe("recvmsg", function()
     end
     local function check()
       local sock <close> = csock.socket(csock.AF_INET, csock.SOCK_DGRAM)
-      local closed <close> = csock.socket(csock.AF_INET, csock.SOCK_DGRAM)
-      closed:bind{"127.0.0.1", 0}
-      local address = closed:getsockname()
-      closed:close()
+      local deaf <close> = csock.socket(csock.AF_INET, csock.SOCK_DGRAM)
+      deaf:bind{"127.0.0.1", 0}
+      local address = deaf:getsockname()
+      deaf:connect(address) -- it takes from nobody else, nor can others
       sock:setsockopt(csock.IPPROTO_IP, csock.IP_RECVERR, 1)
       refused("EAGAIN", sock.recvmsg, sock, 10, 512, csock.MSG_ERRQUEUE)
       sock:sendmsg({"lost"}, nil, nil, address)

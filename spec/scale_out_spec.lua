@@ -193,7 +193,7 @@ describe("behind HAProxy", function()
     local name = helper.lua .. " " .. directory .. "service.lua 0 2>&1"
     local process = helper.spawn_process(name)
     local port = tonumber(process:read "l":match ":(%d+)$")
-    local unused = helper.unused_port()
+    local unused = helper.deserted_port()
     local address = start_balancer(port, unused)
     local sock <close> = csock.create_connection(address, 50)
     sock:sendall "hello\n"
