@@ -275,16 +275,17 @@ describe("slow_callback", function()
     local name = helper.tmpdir() .. "/slow.lua"
     local file = assert(io.open(name, "w"))
     file:write [[
+      local seconds = tonumber(...)
       local csock = require "csock"
       local loop, socketserver = csock.loop, csock.socketserver
       local Server = csock.class("Server", socketserver.ThreadingTCPServer, {
-        slow_callback = 0.05,
+        slow_callback = seconds,
       })
       warn "@on"
       local server = Server({"127.0.0.1", 0}, {handle = function(self)
         if self.request:recv(10) == "quick" then return end
         local start = loop.now()
-        while loop.now() < start + 0.1 do end -- line 10
+        while loop.now() < start + 2 * seconds do end -- line 11
       end})
       loop.run(function()
         local task = loop.spawn(server.serve_forever, server)
@@ -299,13 +300,13 @@ describe("slow_callback", function()
       end)
     ]]
     file:close()
-    local process = helper.spawn_process("sh -c " .. helper.quote("exec env " ..
-      helper.lua .. " " .. name .. " 2>&1"))
-    local text = process:read "a"
-    assert.matches("ran [%d.]+ s without a wait, at %S*slow%.lua:%d+", text)
-    if not helper.slow then
+    helper.by_clock(0.05, function(seconds)
+      local process = helper.spawn_process("sh -c " .. helper.quote(
+        ("exec env %s %s %g 2>&1"):format(helper.lua, name, seconds)))
+      local text = process:read "a"
+      assert.matches("ran [%d.]+ s without a wait, at %S*slow%.lua:11", text)
       assert.are.equal(1, select(2, text:gsub("slow%.lua:", "")), text)
-    end
+    end)
   end)
 end)
 

@@ -408,7 +408,7 @@ describe("sendmsg", function()
       repeat data = server:recvmsg(1) until not pcall(server.recvmsg, server,
         1, 0, csock.MSG_PEEK)
       assert.are.equal("o", data)       -- nobody else's has come in between
-      assert.are.equal(1, task:join(5))
+      assert.are.equal(1, task:join(40))
       assert.are.equal("c", (server:recvmsg(1)))
     end)
   end)
@@ -505,7 +505,7 @@ describe("recvmsg", function()
       loop.sleep(0)
       t.cli_sock:sendall "abc"
       t.cli_sock:close()
-      assert.are.equal("abc", (task:join(5)))
+      assert.are.equal("abc", (task:join(40)))
     end)
   end)
 
@@ -520,7 +520,7 @@ describe("recvmsg", function()
         csock.MSG_PEEK | csock.MSG_DONTWAIT) do loop.sleep(0) end
       t.cli_sock.linger = 0             -- close resets
       t.cli_sock:close()
-      local data, ancdata, flags = task:join(5)
+      local data, ancdata, flags = task:join(40)
       assert.are.equal("abc", data)
       assert.are.same({}, ancdata)
       assert.are.equal(0, flags)

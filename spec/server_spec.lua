@@ -1046,6 +1046,7 @@ describe("handle_request", function()
     server.timeout = 0
     function server.handle_timeout() error "it is there" end
     local client <close> = connect(server)
+    csock.select({server}, {}, {})
     server:handle_request()
     assert.are.equal("", client:recv(1))
   end)

@@ -1020,7 +1020,7 @@ describe("send and recv", function()
       until_waiting(reader)
       a:send "abc"
       a:close()
-      assert.are.equal("abc", reader:join(5))
+      assert.are.equal("abc", reader:join(40))
     end)
   end)
 
