@@ -53,6 +53,7 @@ typedef struct Batch {
   char *memory;      /* room * size bytes, behind the slots */
   lua_Integer begun; /* requests, since somebody asked */
   int ending;        /* its server has been told to stop */
+  int fields;        /* that a handler will have */
   /* address objects of clients, at places that their bytes say, which the
   ** table KNOWN holds; NULL: none */
   const void *known[1 << KNOWN_BITS];
@@ -95,20 +96,23 @@ static size_t find_each(struct msghdr *m) {
   return 0;
 }
 
+/* What a receive says in a header is said anew before the next one. */
+static void reset(Batch *b, int i) {
+  struct msghdr *m = &b->heads[i].msg_hdr;
+  m->msg_namelen = sizeof b->slots[i].from.u;
+  m->msg_control = b->slots[i].control;
+  m->msg_controllen = sizeof b->slots[i].control;
+}
+
 /* At most 'n' of those that are there: how many, or -errno. */
 static int receive(Batch *b, int fd, int n, int flags) {
-  for (int i = 0; i < n; i++) {
-    struct msghdr *m = &b->heads[i].msg_hdr;
-    m->msg_namelen = sizeof b->slots[i].from.u;
-    m->msg_control = b->slots[i].control;
-    m->msg_controllen = sizeof b->slots[i].control;
-  }
   n = recvmmsg(fd, b->heads, (unsigned)n, flags | MSG_WAITFORONE, NULL);
   if (n < 0) return -errno;
   for (int i = 0; i < n; i++) {
     b->slots[i].len = b->heads[i].msg_len;
     b->slots[i].from.len = b->heads[i].msg_hdr.msg_namelen;
     b->slots[i].each = find_each(&b->heads[i].msg_hdr);
+    reset(b, i);
   }
   return n;
 }
@@ -120,6 +124,7 @@ static void prepare(Batch *b) {
     m->msg_name = &b->slots[i].from.u;
     m->msg_iov = &b->slots[i].iov;
     m->msg_iovlen = 1;
+    reset(b, i);
   }
 }
 
@@ -322,9 +327,9 @@ static void set_field(lua_State *L, int table, int name, int value) {
 }
 
 /* Push the handler of a request, whose class only sets these fields. */
-static void push_handler(lua_State *L) {
+static void push_handler(lua_State *L, const Batch *b) {
   int handler = lua_gettop(L) + 1;
-  lua_createtable(L, 0, 3);
+  lua_createtable(L, 0, b->fields);
   set_field(L, handler, REQUEST, AT_REQUEST);
   set_field(L, handler, CLIENT, AT_CLIENT);
   set_field(L, handler, SERVER, AT_SERVER);
@@ -334,7 +339,7 @@ static void push_handler(lua_State *L) {
 
 /* Push the first thing to be called for a request, and its arguments: how many
 ** these are.  Where that is setup, the handler lies below it. */
-static int push_call(lua_State *L, lua_KContext *stage) {
+static int push_call(lua_State *L, const Batch *b, lua_KContext *stage) {
   *stage = STEP;
   if (lua_isnil(L, AT_META)) {
     lua_pushvalue(L, AT_STEP);
@@ -345,20 +350,20 @@ static int push_call(lua_State *L, lua_KContext *stage) {
   }
   if (!lua_toboolean(L, AT_SETUP)) {
     lua_pushvalue(L, AT_STEP);
-    push_handler(L);
+    push_handler(L, b);
     return 1;
   }
   *stage = SETUP;
-  push_handler(L);
+  push_handler(L, b);
   lua_pushvalue(L, AT_SETUP);
   lua_pushvalue(L, AT_CALL);
   return 1;
 }
 
 /* A request is over: after shutdown(), are all? */
-static void end_request(lua_State *L) {
+static void end_request(lua_State *L, const Batch *b) {
   lua_settop(L, AT_OVER);
-  if (!get_batch(L)->ending) return;
+  if (!b->ending) return;
   lua_pushvalue(L, AT_OVER);
   lua_pushvalue(L, AT_SERVER);
   lua_call(L, 1, 0);
@@ -394,10 +399,10 @@ static int answered(lua_State *L, int status, lua_KContext stage) {
       n = 1;
       stage = STEP;
     } else {
-      if (stage != NOTHING) end_request(L);
+      if (stage != NOTHING) end_request(L, b);
       if (push_next(L, b, s) == 0) return 0;
       b->begun++;
-      n = push_call(L, &stage);
+      n = push_call(L, b, &stage);
     }
     status = lua_pcallk(L, n, 0, AT_FAILURE, stage, answered);
   }
@@ -409,18 +414,21 @@ static int batch_hurry(lua_State *L) {
   return 0;
 }
 
-/* answer(sock, server, step, meta, setup, failure, failed, over, ending): make
-** requests of the datagrams that are left, which came to this socket, one after
-** the other, and do step(server, request, client_address) for each; where there
-** is `meta`, a metatable, make the handler {request =, client_address =,
-** server =} and do setup(handler), unless that is false, and step(handler).
+/* answer(sock, server, step, meta, setup, failure, failed, over, ending,
+** fields): make requests of the datagrams that are left, which came to this
+** socket, one after the other, and do step(server, request, client_address) for
+** each; where there is `meta`, a metatable, make the handler {request =,
+** client_address =, server =}, with room for so many fields, and do
+** setup(handler), unless that is false, and step(handler).
 ** When one of these fails, failed(server, request, client_address, what), in
 ** which `what` is the answer of the message handler `failure`, says whether to
 ** leave the rest alone.  With `ending`, and after hurry(), over(server) is
 ** called whenever a request is over. */
 static int batch_answer(lua_State *L) {
+  Batch *b = get_batch(L);
   cs_tosocket(L);
-  get_batch(L)->ending = lua_toboolean(L, AT_OVER + 1);
+  b->ending = lua_toboolean(L, AT_OVER + 1);
+  b->fields = (int)lua_tointeger(L, AT_OVER + 2);
   lua_settop(L, AT_OVER);
   return answered(L, LUA_OK, NOTHING);
 }
@@ -484,12 +492,26 @@ static int socket_batch(lua_State *L) {
   return 1;
 }
 
+/* owns(object, names) -> has it a field, of its own, of one of these names?
+** Who knows, if it is no table. */
+static int socket_owns(lua_State *L) {
+  int found = !lua_istable(L, 1);
+  luaL_checktype(L, 2, LUA_TTABLE);
+  for (int i = 1; !found && lua_rawgeti(L, 2, i) != LUA_TNIL; i++) {
+    found = lua_rawget(L, 1) != LUA_TNIL;
+    lua_settop(L, 2);
+  }
+  lua_pushboolean(L, found);
+  return 1;
+}
+
 static const luaL_Reg batch_funcs[] = {
     {"batch", socket_batch},
+    {"owns", socket_owns},
     {NULL, NULL},
 };
 
-/* Adds its function to core.socket. */
+/* Adds its functions to core.socket. */
 void cs_open_batch(lua_State *L) {
   lua_getfield(L, -1, "socket");
   cs_setfuncs(L, batch_funcs);

@@ -5,6 +5,7 @@
 #include <lua.h>
 
 #include "address.h"
+#include "admit.h"
 #include "batch.h"
 #include "buffer.h"
 #include "child.h"
@@ -13,6 +14,7 @@
 #include "connect.h"
 #include "constants.h"
 #include "coroutine.h"
+#include "datagram.h"
 #include "descriptor.h"
 #include "error.h"
 #include "file.h"
@@ -58,12 +60,14 @@ int luaopen_csock_core(lua_State *L) {
   cs_open_socket(L);
   cs_open_descriptor(L);
   cs_open_transfer(L);
+  cs_open_admit(L);
   cs_open_batch(L);
   cs_open_sendfile(L);
   cs_open_message(L);
   cs_open_file(L);
   cs_open_reader(L);
   cs_open_writer(L);
+  cs_open_datagram(L);
   cs_open_idle(L);
   cs_open_unix(L);
   cs_open_resolve(L);

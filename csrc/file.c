@@ -16,8 +16,9 @@
 #define BUFFERING 8192      /* Python's io.DEFAULT_BUFFER_SIZE */
 #define MAXLINE   (1 << 24) /* what a line may take without being asked */
 
-static const char native = 'f'; /* its address marks the class of files */
-static const char plain = 'F';  /* registry key of the class' metatable */
+static const char native = 'f';  /* its address marks the class of files */
+static const char plain = 'F';   /* registry key of the class' metatable, */
+static const char strings = 'S'; /* and of that whose files are over strings */
 
 /*
 ** Access
@@ -103,28 +104,35 @@ static int file_new(lua_State *L) {
   return make(L);
 }
 
-/* over(metatable, sock, data) -> a file of that class that reads a string; the
-** socket, a closed one, only stands where reads look for theirs. */
-static int file_over(lua_State *L) {
+/* Push a file, of the class whose metatable is at 'meta', that reads the string
+** at 'data', where it is: it has nothing to give back.  The socket at 'sock', a
+** closed one, only stands where reads look for theirs. */
+void cs_pushfileover(lua_State *L, int meta, int sock, int data) {
+  cs_File *f = lua_newuserdatauv(L, sizeof *f, CS_FILEDATA);
   size_t len;
-  const char *data = luaL_checklstring(L, 3, &len);
-  cs_File *f;
-  luaL_checktype(L, 1, LUA_TTABLE);
-  lua_settop(L, 3);
-  lua_pushvalue(L, 2);
-  lua_pushliteral(L, "rb");
-  lua_pushinteger(L, -1);
-  lua_pushvalue(L, 1);
-  lua_rotate(L, 1, 4);
-  make(L);
-  f = lua_touserdata(L, -1);
-  f->maxline = SIZE_MAX;
-  f->ended = 1;
-  if (len == 0) return 1;
-  f->in = malloc(len);
-  if (f->in == NULL) return luaL_error(L, "not enough memory");
-  memcpy(f->in, data, len);
+  memset(f, 0, sizeof *f);
+  lua_pushvalue(L, sock);
+  lua_setiuservalue(L, -2, CS_FILESOCKET);
+  lua_pushvalue(L, data);
+  f->in = (char *)lua_tolstring(L, -1, &len); /* which only reads */
+  lua_setiuservalue(L, -2, CS_FILEDATA);
   f->incap = f->end = len;
+  f->sock = lua_touserdata(L, sock);
+  f->reads = f->ended = 1;
+  f->size = BUFFERING;
+  f->maxline = SIZE_MAX;
+  lua_pushvalue(L, meta);
+  lua_setmetatable(L, -2);
+}
+
+/* over(metatable, sock, data) -> such a file. */
+static int file_over(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TTABLE);
+  luaL_checkstring(L, 3);
+  lua_settop(L, 3);
+  lua_rotate(L, 1, -1);
+  cs_tosocket(L);
+  cs_pushfileover(L, 3, 1, 2);
   return 1;
 }
 
@@ -135,11 +143,16 @@ static int file_whole(lua_State *L) {
   return 0;
 }
 
-/* plain(metatable): of what makefile makes from now on. */
+/* plain(metatable, strings): of what makefile makes from now on, and of files
+** over strings. */
 static int file_plain(lua_State *L) {
+  cs_Loop *loop = cs_loop(L);
   luaL_checktype(L, 1, LUA_TTABLE);
-  lua_settop(L, 1);
-  cs_loop(L)->filemeta = lua_topointer(L, 1);
+  luaL_checktype(L, 2, LUA_TTABLE);
+  lua_settop(L, 2);
+  loop->overmeta = lua_topointer(L, 2);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &strings);
+  loop->filemeta = lua_topointer(L, 1);
   lua_rawsetp(L, LUA_REGISTRYINDEX, &plain);
   return 0;
 }
@@ -150,6 +163,11 @@ int cs_endfile(cs_File *f) {
   cs_Socket *s = f->sock;
   if (s == NULL) return 0;
   f->sock = NULL;
+  if (f->ended) { /* it was over a string, and has nothing of its own */
+    f->in = NULL;
+    f->incap = f->start = f->end = 0;
+    return 0;
+  }
   free(f->in);
   free(f->out);
   f->in = f->out = NULL;
@@ -245,8 +263,11 @@ static int file_getname(lua_State *L) {
 }
 
 static int file_getmode(lua_State *L) {
-  cs_tofile(L);
-  lua_getiuservalue(L, 1, CS_FILEMODE);
+  const cs_File *f = cs_tofile(L);
+  if (f->ended)
+    lua_pushliteral(L, "rb");
+  else
+    lua_getiuservalue(L, 1, CS_FILEMODE);
   return 1;
 }
 

@@ -15,10 +15,11 @@ typedef struct cs_File {
   unsigned char lined;    /* what has a newline in it is flushed at once */
   unsigned char timedout; /* and nothing has come since */
   unsigned char whole;    /* unbuffered, and yet a write sends all */
-  unsigned char ended;    /* nothing will come: what there is, is there */
+  unsigned char ended;    /* over a string: nothing will come */
   size_t size;            /* bytes to buffer each way; 0: unbuffered */
   size_t maxline;         /* for lines without a limit of their own */
-  char *in;               /* what came and was not read: start to end */
+  char *in;               /* what came and was not read: start to end; of one
+                          ** over a string that, user value CS_FILEDATA */
   size_t incap, start, end;
   uint64_t taken; /* bytes read, ever: the place of `start` in the stream */
   uint64_t cleanfrom, cleanto; /* places between which no line ends, */
@@ -34,7 +35,8 @@ enum {
   CS_FILESOCKET = 2,
   CS_FILEMODE,
   CS_FILETIED,
-  CS_FILEVALUES = CS_FILETIED
+  CS_FILEVALUES = CS_FILETIED,
+  CS_FILEDATA
 };
 
 cs_File *cs_tosubfile(lua_State *L);
@@ -47,11 +49,14 @@ static inline size_t cs_unsent(const cs_File *f) {
   return f->filled - f->sent;
 }
 
-/* The file at index 1, open or closed.  One that makefile gave is known by the
-** address of its metatable, which spares the look-up. */
+/* The file at index 1, open or closed.  One that makefile gave, or that is over
+** a string, is known by the address of its metatable, which spares the look-up.
+*/
 static inline cs_File *cs_tofile(lua_State *L) {
   if (lua_getmetatable(L, 1)) {
-    int made = lua_topointer(L, -1) == cs_loop(L)->filemeta;
+    const void *meta = lua_topointer(L, -1);
+    const cs_Loop *loop = cs_loop(L);
+    int made = meta == loop->filemeta || meta == loop->overmeta;
     lua_pop(L, 1);
     if (made) return (cs_File *)lua_touserdata(L, 1);
   }
@@ -59,6 +64,7 @@ static inline cs_File *cs_tofile(lua_State *L) {
 }
 
 cs_File *cs_toopenfile(lua_State *L);
+void cs_pushfileover(lua_State *L, int meta, int sock, int data);
 void cs_pushfilesocket(lua_State *L);
 int cs_endfile(cs_File *f);
 void cs_abandonfile(lua_State *L, cs_File *f);

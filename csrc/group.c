@@ -16,14 +16,19 @@
 #define GROUP "csock.group"
 
 /* user values of a group: its owner, the step that follows, the one for
-** failures, and the function that is the body of its tasks */
-enum { OWNER = 1, AFTER, FAILED, BODY, VALUES = BODY };
+** failures, the function that is the body of its tasks, and a subject that has
+** no task yet */
+enum { OWNER = 1, AFTER, FAILED, BODY, PENDING = CS_PENDING, VALUES = PENDING };
 
 /* the second upvalue of BODY */
 #define SELF lua_upvalueindex(2)
 
+cs_Group *cs_checkgroup(lua_State *L, int arg) {
+  return luaL_checkudata(L, arg, GROUP);
+}
+
 static cs_Group *togroup(lua_State *L) {
-  return luaL_checkudata(L, 1, GROUP);
+  return cs_checkgroup(L, 1);
 }
 
 /*
@@ -111,25 +116,32 @@ static void join(cs_Group *g, cs_Task *t) {
   t->kin.prev->next = g->members.prev = &t->kin;
 }
 
+/* A task of the group at index 'group' that does step(owner, subject, address)
+** and what follows; the address stands above the subject. */
+void cs_groupspawn(lua_State *L, int group, int step, int subject) {
+  cs_Task *t = cs_newtask(L);
+  int task = lua_gettop(L);
+  lua_pushvalue(L, subject);
+  lua_setiuservalue(L, task, CS_SUBJECT);
+  lua_getiuservalue(L, group, BODY);
+  lua_pushvalue(L, subject + 1);
+  lua_pushvalue(L, step);
+  lua_getiuservalue(L, group, OWNER);
+  lua_pushvalue(L, subject);
+  lua_pushvalue(L, subject + 1);
+  lua_xmove(L, t->co, 6);
+  cs_starttask(L, t, task);
+  join(lua_touserdata(L, group), t);
+  lua_pop(L, 1);
+}
+
 /* group:spawn(step, subject, address): a task that does step(owner, subject,
 ** address), then after(owner, subject); and, when either fails, failed(owner,
 ** subject, address, error, traceback). */
 static int group_spawn(lua_State *L) {
-  cs_Group *g = togroup(L);
-  cs_Task *t;
+  togroup(L);
   lua_settop(L, 4);
-  t = cs_newtask(L); /* at 5 */
-  lua_pushvalue(L, 3);
-  lua_setiuservalue(L, 5, CS_SUBJECT);
-  lua_getiuservalue(L, 1, BODY);
-  lua_pushvalue(L, 4);
-  lua_pushvalue(L, 2);
-  lua_getiuservalue(L, 1, OWNER);
-  lua_pushvalue(L, 3);
-  lua_pushvalue(L, 4);
-  lua_xmove(L, t->co, 6);
-  cs_starttask(L, t, 5);
-  join(g, t);
+  cs_groupspawn(L, 1, 2, 3);
   return 0;
 }
 

@@ -90,7 +90,7 @@ static int idle_await(lua_State *L) {
   lua_settop(L, 2);
   cs_pushfilesocket(L);
   if (cs_sendtied(L, f, 0, again, &n)) return n;
-  return cs_read(L, f, &op_await);
+  return cs_readnow(L, f, &f->sock->h, &op_await);
 }
 
 /* Does the task await a request to this server? */

@@ -54,7 +54,7 @@ void cs_consume(cs_File *f, size_t n) {
   f->taken += n;
   if (f->start < f->end) return;
   f->start = f->end = 0;
-  if (f->incap > CHUNK && f->incap > 2 * f->size) {
+  if (f->incap > CHUNK && f->incap > 2 * f->size && !f->ended) {
     free(f->in);
     f->in = NULL;
     f->incap = 0;

@@ -97,6 +97,7 @@ typedef struct cs_Loop {
   const void *safemeta;    /* and of csock.safe's plain socket's */
   const void *addressmeta; /* and of addresses' */
   const void *filemeta;    /* and of the files' that makefile gives */
+  const void *overmeta;    /* and of theirs that are over strings */
   cs_Link ready, batch;    /* to run; those of them whose turn it is */
   uint32_t live, polled;   /* tasks, and how many of them wait for a source */
   uint32_t peak;           /* the most there were since they were last few */

@@ -35,9 +35,9 @@ int cs_failedread(lua_State *L, cs_Handle *h, int err) {
   return cs_fail(L, h->safe, err, "read", 0);
 }
 
-static int read_now(lua_State *L, const cs_Op *op) {
-  cs_Handle *h = lua_touserdata(L, 1); /* the file may be closed meanwhile */
-  cs_File *f = lua_touserdata(L, 2);
+/* Carry out a read whose stack is ready, the file at 2 and its socket, which it
+** may have lost meanwhile, at 1; what the tied file had is sent. */
+int cs_readnow(lua_State *L, const cs_File *f, cs_Handle *h, const cs_Op *op) {
   int n;
   if (!f->timedout) return cs_drive(L, h, op);
   do n = op->attempt(L, h, MSG_DONTWAIT);
@@ -77,14 +77,16 @@ int cs_wassent(lua_State *L) {
 static int sent(lua_State *L, int status, lua_KContext op) {
   int n = cs_wassent(L);
   (void)status;
-  return n > 0 ? n : read_now(L, (const cs_Op *)op);
+  if (n > 0) return n;
+  return cs_readnow(L, lua_touserdata(L, 2), lua_touserdata(L, 1),
+                    (const cs_Op *)op);
 }
 
-/* Carry out a read whose stack is ready, the socket at 1 and the file at 2. */
+/* The same for an open file, when that has been sent. */
 int cs_read(lua_State *L, const cs_File *f, const cs_Op *op) {
   int n;
   if (cs_sendtied(L, f, (lua_KContext)op, sent, &n)) return n;
-  return read_now(L, op);
+  return cs_readnow(L, f, &f->sock->h, op);
 }
 
 /* The file at index 1, which must be one to read. */
@@ -157,12 +159,22 @@ static int try_some(lua_State *L, cs_Handle *h, int dontwait) {
 
 static const cs_Op op_some = {"read", CS_READ, 0, try_some, failed_item, 0};
 
+/* Push an item of the file at index 1.  All of a string is that string. */
+static void push_item(lua_State *L, cs_File *f, const cs_Item *item,
+                      size_t used) {
+  if (f->ended && item->kind == CS_ALL && used == f->incap)
+    lua_getiuservalue(L, 1, CS_FILEDATA);
+  else
+    cs_pushitem(L, f, item, 0, used);
+}
+
 /* Read one item; what is there already takes no driver. */
 static int read_item(lua_State *L, cs_File *f, int kind, size_t n, int formal) {
   cs_Item item = {kind, formal, n};
+  int eof = f->ended && cs_unread(f) > 0; /* no more is to be waited for */
   size_t used;
-  if (cs_measure(f, &item, 0, 0, &used) == 1) {
-    cs_pushitem(L, f, &item, 0, used);
+  if (cs_measure(f, &item, 0, eof, &used) == 1) {
+    push_item(L, f, &item, used);
     cs_consume(f, used);
     return 1;
   }
@@ -320,6 +332,26 @@ static int file_readline(lua_State *L) {
 ** of no more bytes than that. */
 static int file_readhead(lua_State *L) {
   return read_lines(L, CS_HEAD);
+}
+
+/* f:take(data...) -> true if what has come begins with these strings, one
+** behind the other: they are read then; otherwise false, and nothing is read.
+** It never waits. */
+static int file_take(lua_State *L) {
+  cs_File *f = cs_toreader(L);
+  size_t have = cs_unread(f), pos = 0, len;
+  const char *in = have > 0 ? f->in + f->start : "";
+  int top = lua_gettop(L), same = 1, arg = 2;
+  do {
+    const char *data;
+    if (lua_type(L, arg) != LUA_TSTRING) return cs_typeerror(L, arg, "string");
+    data = lua_tolstring(L, arg, &len);
+    same = same && len <= have - pos && memcmp(in + pos, data, len) == 0;
+    pos += len;
+  } while (++arg <= top);
+  if (same) cs_consume(f, pos);
+  lua_pushboolean(L, same);
+  return 1;
 }
 
 /* f() -> the next line with its newline, nil at the end: a file is its own
@@ -504,15 +536,11 @@ static int file_peek(lua_State *L) {
 }
 
 static const luaL_Reg reader_methods[] = {
-    {"lines", file_lines},
-    {"peek", file_peek},
-    {"read", file_read},
-    {"read1", file_read1},
-    {"readhead", file_readhead},
-    {"readinto", file_readinto},
-    {"readline", file_readline},
-    {"readlines", file_readlines},
-    {NULL, NULL},
+    {"lines", file_lines},       {"peek", file_peek},
+    {"read", file_read},         {"read1", file_read1},
+    {"readhead", file_readhead}, {"readinto", file_readinto},
+    {"readline", file_readline}, {"readlines", file_readlines},
+    {"take", file_take},         {NULL, NULL},
 };
 
 static const luaL_Reg reader_funcs[] = {

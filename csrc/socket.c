@@ -244,23 +244,33 @@ static int sock_listen(lua_State *L) {
                 "listen", 0);
 }
 
-/* The new socket is made before its descriptor, and waits at index 2. */
-static int try_accept(lua_State *L, cs_Handle *h, int dontwait) {
-  cs_Socket *s = (cs_Socket *)h, *new = lua_touserdata(L, 2);
-  int nonblock = h->loop->default_timeout >= 0, fd;
+/* Accept a connection into a closed socket: 1 with the peer's address pushed,
+** or -errno. */
+int cs_acceptinto(lua_State *L, const cs_Socket *s, cs_Socket *new) {
+  int64_t timeout = s->h.loop->default_timeout;
+  int nonblock = timeout >= 0, fd;
   cs_Address a;
-  (void)dontwait;
-  if (new == NULL) new = cs_pushsocket(L, h->loop, h->safe);
   a.len = sizeof a.u;
-  fd = accept4(h->source.fd, &a.u.any, &a.len,
+  fd = accept4(s->h.source.fd, &a.u.any, &a.len,
                SOCK_CLOEXEC | (nonblock ? SOCK_NONBLOCK : 0));
   if (fd < 0) return -errno;
   new->family = s->family;
   new->type = s->type;
   new->proto = s->proto;
+  new->h.timeout = timeout;
   cs_opensocket(new, fd, nonblock);
   cs_pushaddress(L, &a, s->proto);
-  return 2;
+  return 1;
+}
+
+/* The new socket is made before its descriptor, and waits at index 2. */
+static int try_accept(lua_State *L, cs_Handle *h, int dontwait) {
+  cs_Socket *new = lua_touserdata(L, 2);
+  int n;
+  (void)dontwait;
+  if (new == NULL) new = cs_pushsocket(L, h->loop, h->safe);
+  n = cs_acceptinto(L, (cs_Socket *)h, new);
+  return n < 0 ? n : 2;
 }
 
 static const cs_Op op_accept = {"accept", CS_READ, 0, try_accept, NULL, 1};

@@ -22,6 +22,7 @@ cs_Socket *cs_testsocket(lua_State *L);
 cs_Socket *cs_tosubclass(lua_State *L);
 cs_Socket *cs_pushsocket(lua_State *L, cs_Loop *loop, int safe);
 void cs_opensocket(cs_Socket *s, int fd, int nonblock);
+int cs_acceptinto(lua_State *L, const cs_Socket *s, cs_Socket *new);
 void cs_leavesocket(cs_Socket *s, int elsewhere);
 int cs_closesocket(cs_Socket *s);
 void cs_open_socket(lua_State *L);
@@ -32,9 +33,10 @@ static inline int64_t cs_patience(const cs_Socket *s, lua_Integer flags) {
   return s->h.timeout < 0 && (flags & MSG_DONTWAIT) ? 0 : s->h.timeout;
 }
 
-/* The socket at index 1, open or closed.  A plain one, csock's or csock.safe's,
-** is known by the address of its metatable, which spares the look-up. */
-static inline cs_Socket *cs_tosocket(lua_State *L) {
+/* The socket at index 1, open or closed, if it is a plain one, csock's or
+** csock.safe's: it is known by the address of its metatable, which spares the
+** look-up. */
+static inline cs_Socket *cs_plainsocket(lua_State *L) {
   void *p = lua_touserdata(L, 1);
   if (p != NULL && lua_getmetatable(L, 1)) {
     const void *meta = lua_topointer(L, -1);
@@ -43,7 +45,13 @@ static inline cs_Socket *cs_tosocket(lua_State *L) {
     lua_pop(L, 1);
     if (plain) return (cs_Socket *)p;
   }
-  return cs_tosubclass(L);
+  return NULL;
+}
+
+/* The socket at index 1, open or closed. */
+static inline cs_Socket *cs_tosocket(lua_State *L) {
+  cs_Socket *s = cs_plainsocket(L);
+  return s != NULL ? s : cs_tosubclass(L);
 }
 
 /* Keep the account of bytes; those that were only looked at stay to come. */

@@ -526,22 +526,31 @@ static int sock_sendto(lua_State *L) {
 ** For servers: an account of bytes, and an accept that must not wait
 */
 
-/* traffic(sock) -> bytes received and sent, less what settle took; nothing for
-** what is no socket. */
-static int socket_traffic(lua_State *L) {
-  const cs_Socket *s = cs_testsocket(L);
+/* The socket at index 1, or NULL. */
+static cs_Socket *test(lua_State *L) {
+  cs_Socket *s = cs_plainsocket(L);
+  return s != NULL ? s : cs_testsocket(L);
+}
+
+static int push_traffic(lua_State *L, const cs_Socket *s) {
   if (s == NULL) return 0;
   lua_pushinteger(L, (lua_Integer)s->received);
   lua_pushinteger(L, (lua_Integer)s->sent);
   return 2;
 }
 
+/* traffic(sock) -> bytes received and sent, less what settle took; nothing for
+** what is no socket. */
+static int socket_traffic(lua_State *L) {
+  return push_traffic(L, test(L));
+}
+
 /* settle(sock) -> the same, and takes it: the request is over.  If files that
 ** nobody has closed keep a closed socket open, the peer is told the end, as by
 ** Python's shutdown_request. */
 static int socket_settle(lua_State *L) {
-  cs_Socket *s = cs_testsocket(L);
-  int n = socket_traffic(L);
+  cs_Socket *s = test(L);
+  int n = push_traffic(L, s);
   if (s == NULL) return n;
   s->received = s->sent = 0;
   if (s->closed && s->h.source.fd >= 0) shutdown(s->h.source.fd, SHUT_WR);

@@ -56,12 +56,18 @@ static int flush(cs_File *f, cs_Handle *h, int dontwait) {
   return n < 0 ? n : 0;
 }
 
+/* Have memory to collect in: 0, or -ENOMEM. */
+static int have_memory(cs_File *f) {
+  if (f->out == NULL) f->out = malloc(f->size);
+  return f->out == NULL ? -ENOMEM : 0;
+}
+
 /* Collect a piece if there is room: 1, 0 if not, -ENOMEM. */
 static int collect(cs_File *f, const char *data, size_t len) {
   size_t have = cs_unsent(f);
   if (have + len > f->size) return 0;
   if (len == 0) return 1;
-  if (f->out == NULL && (f->out = malloc(f->size)) == NULL) return -ENOMEM;
+  if (have_memory(f) != 0) return -ENOMEM;
   if (f->filled + len > f->size) {
     memmove(f->out, f->out + f->sent, have);
     f->sent = 0;
@@ -166,21 +172,24 @@ static cs_File *to_writer(lua_State *L) {
   return f;
 }
 
-/* Collect the strings from index 2 on, if there is room for all: how many bytes
-** that is; otherwise, or where there is anything else, -1 and nothing done. */
+/* Collect the strings from index 2 on, if there is room for all behind what is
+** collected: how many bytes that is; otherwise, or where there is anything
+** else, -1 and nothing done. */
 static lua_Integer collect_strings(lua_State *L, cs_File *f) {
-  size_t before = cs_unsent(f), len;
+  size_t end = f->filled, len;
   int top = lua_gettop(L);
   if (top < 2) return -1;
   for (int arg = 2; arg <= top; arg++) {
-    const char *data = NULL;
-    if (lua_type(L, arg) == LUA_TSTRING) data = lua_tolstring(L, arg, &len);
-    if (data == NULL || collect(f, data, len) <= 0) {
-      f->filled = f->sent + before;
-      return -1;
-    }
+    const char *data;
+    if (lua_type(L, arg) != LUA_TSTRING) return -1;
+    data = lua_tolstring(L, arg, &len);
+    if (len > f->size - end || have_memory(f) != 0) return -1;
+    memcpy(f->out + end, data, len);
+    end += len;
   }
-  return (lua_Integer)(cs_unsent(f) - before);
+  len = end - f->filled;
+  f->filled = end;
+  return (lua_Integer)len;
 }
 
 /* f:write(data...) -> how many bytes that is; they are sent when the buffer is

@@ -8,7 +8,7 @@ local socketserver = require "csock.socketserver"
 
 -- What each request calls.
 local readhead, readline = csock.file.readhead, csock.file.readline
-local write, time = csock.file.write, os.time
+local take, write, time = csock.file.take, csock.file.write, os.time
 
 local LINE = 8192   -- bytes of a line
 local HEAD = 65536  -- bytes of all header lines,
@@ -24,14 +24,17 @@ local REASONS = {
   [416] = "Range Not Satisfiable", [431] = "Request Header Fields Too Large",
   [505] = "HTTP Version Not Supported",
 }
--- The line that tells a length; the short ones are made once.
-local LENGTH = setmetatable({}, {__index = function(lines, n)
-  local line = "Content-Length: " .. n .. "\r\n"
-  if n < 1000 then lines[n] = line end
-  return line
-end})
-
-local CLOSE = "Connection: close\r\n\r\n" -- what ends the last answer's head
+-- What ends an answer's head, by the length that it tells, -1: none; those of
+-- short answers are made once.
+local function endings(last)
+  return setmetatable({[-1] = last}, {__index = function(ends, n)
+    local lines = "Content-Length: " .. n .. "\r\n" .. last
+    if n < 1000 then ends[n] = lines end
+    return lines
+  end})
+end
+local KEEP, CLOSE = endings "\r\n", endings "Connection: close\r\n\r\n"
+local KEEP_OLD = endings "Connection: keep-alive\r\n\r\n"
 
 local http = {}
 
@@ -40,24 +43,19 @@ function http.date(seconds)
   return os.date("!%a, %d %b %Y %H:%M:%S GMT", seconds)
 end
 
--- What answers begin with, by their status; made once a second.
-local begun, begun_at = {}, nil
+-- What answers begin with in this second, by their status.
+local begun, now
 local function begin(status)
-  local seconds = time()
-  if seconds ~= begun_at then begun, begun_at = {}, seconds end
-  local lines = begun[status]
-  if lines then return lines end
-  lines = ("HTTP/1.1 %d %s\r\nDate: %s\r\n"):format(status, REASONS[status],
-    http.date(seconds))
-  begun[status] = lines
-  return lines
+  begun[status] = ("HTTP/1.1 %d %s\r\nDate: %s\r\n"):format(status,
+    REASONS[status], http.date(now))
+  return begun[status]
 end
 
 local Handler = csock.class("Handler", socketserver.StreamRequestHandler, {
   __doc = [[
 Answers requests; in an instance: method, target, headers (a table from names in
-lower case, not to be changed: it serves all requests that have the same), and
-keep: is another request welcome?]],
+lower case), and keep: is another request welcome?  They are to be read: what a
+client repeats is not set again.]],
   timeout = 30,      -- seconds without a byte
   wbufsize = 16384,  -- answers are gathered
   disable_nagle_algorithm = true,
@@ -83,26 +81,24 @@ local function parse(lines)
 end
 
 -- Take the header lines of a request: nil, or the status that refuses them.
-local function take_headers(self, lines, old, last)
+local function take_headers(self, lines, old)
   local headers, status = parse(lines)
   if not headers then return status end
   if not (old or headers.host) then return 400 end
   local connection = (headers.connection or ""):lower()
   self.lines, self.old, self.headers = lines, old, headers
-  self.keep, self.closing = false, CLOSE
+  self.keep, self.ending = false, CLOSE
   -- What a body is good for nobody here knows: it is not read, and so nothing
   -- behind it can be.
   if headers["transfer-encoding"] or
     (headers["content-length"] or "0") ~= "0" then
     self.unread = true
-  elseif last then
-    return
   elseif not old then
     if not connection:find("close", 1, true) then
-      self.keep, self.closing = true, "\r\n"
+      self.keep, self.ending = true, KEEP
     end
   elseif connection:find("keep-alive", 1, true) then
-    self.keep, self.closing = true, "Connection: keep-alive\r\n\r\n"
+    self.keep, self.ending = true, KEEP_OLD
   end
 end
 
@@ -124,38 +120,43 @@ local function parse_line(line)
   return request
 end
 
--- Read a request: nil; false when there is none any more; or the status that
--- refuses it.
+-- Read a request: its line and header lines; nil if refused, or if none came.
 local function read_request(self, last)
   local rfile = self.rfile
   local line = readline(rfile, LINE)
   if line == "\r\n" then line = readline(rfile, LINE) end
-  if line == "" then return false end
+  if line == "" then return end
   local request = parsed[line] or parse_line(line)
-  if request.status then return request.status end
+  local status, old = request.status, request.old
   self.method, self.target = request.method, request.target
-  local lines, old = readhead(rfile, HEAD), request.old
-  -- Clients repeat their header lines: what they say still holds.
-  if lines ~= self.lines or old ~= self.old or last then
-    return take_headers(self, lines, old, last)
+  -- The same header lines say the same.
+  if not status and (old ~= self.old or not take(rfile, self.lines)) then
+    status = take_headers(self, readhead(rfile, HEAD), old)
   end
+  if status or last then self.keep, self.ending = false, CLOSE end
+  if not status then return line, self.lines end
+  self.method, self.unread = nil, true
+  self:refuse(status)
 end
 
---- respond(status, headers [, body]): the whole answer.  headers: lines, each
--- with its end.
-function Handler:respond(status, headers, body)
-  local length = body and LENGTH[#body] or ""
-  if not body or self.method == "HEAD" then body = "" end
-  write(self.wfile, begin(status), headers, length, self.closing, body)
+--- respond(status, headers [, body [, length]]): the whole answer.  headers:
+-- lines, each with its end.  length: of a body that is sent in another way.
+function Handler:respond(status, headers, body, length)
+  local seconds = time()
+  if seconds ~= now then begun, now = {}, seconds end
+  if not body or self.method == "HEAD" then
+    body, length = "", length or body and #body or -1
+  end
+  write(self.wfile, begun[status] or begin(status), headers,
+    self.ending[length or #body], body)
 end
 
 --- respond_file(status, headers, file, offset, count): the same with a part of
 -- an open file, which the system sends by itself.
 function Handler:respond_file(status, headers, file, offset, count)
-  local wfile = self.wfile
-  write(wfile, begin(status), headers, LENGTH[count], self.closing)
+  self:respond(status, headers, nil, count)
   if self.method == "HEAD" or count == 0 then return end
-  wfile:flush()
+  self.wfile:flush()
   -- A file that has become shorter: the client has to see it.
   if self.request:sendfile(file, offset, count) < count then
     self.keep = false
@@ -177,21 +178,20 @@ end
 function Handler:setup()
   csock.class.super(Handler, self):setup()
   self.rfile:tie(self.wfile)
+  self.respond = self.respond -- found at once
 end
 
 function Handler:handle()
-  local has_request, answer = self.has_request, self.answer
+  local has_request, answer, rfile = self.has_request, self.answer, self.rfile
+  local line, lines -- of the last request, and mostly of the next one, too
   repeat
     local more, last = has_request(self)
-    local status = more and read_request(self, last)
-    if status == false then return end
-    if status then
-      self.method, self.unread = nil, true
-      self.keep, self.closing = false, CLOSE
-      self:refuse(status)
-    else
-      answer(self)
+    if not more then return end
+    if last or not line or not take(rfile, line, lines) then
+      line, lines = read_request(self, last)
+      if not line then break end
     end
+    answer(self)
   until not self.keep
   self.wfile:flush()
   if self.unread then self:linger() end

@@ -2312,6 +2312,22 @@ describe("a native class", function()
       function() class("C", {__native = true}) end)
   end)
 
+  it("may have another finalizer than its base, or none", function()
+    local tag = io.stdout -- any value will do where no C function asks
+    local function kind(gc) return {tag = tag, gc = gc} end
+    local A = native {__native = kind(function() log[#log + 1] = "a" end)}
+    local B = class("B", A, {__native = kind(nil)})
+    local C = class("C", A, {
+      __native = kind(function() log[#log + 1] = "c" end),
+    })
+    local D = class("D", B, {__del = function() log[#log + 1] = "d" end})
+    for _, cls in ipairs {A, B, C, D} do
+      assert.is_true(class.isinstance(cls(), A))
+      collectgarbage()
+    end
+    assert.same({"a", "c", "d"}, log)
+  end)
+
   it("keeps its classes alive by instances, and no longer", function()
     local gone = setmetatable({}, {__mode = "k"})
     do

@@ -1,10 +1,12 @@
 -- examples/files.lua and examples/http.lua: HTTP as other programs speak it,
 -- and as only bad ones do.
 
+local csock = require "csock"
 local example = require "spec.example"
 local helper = require "spec.helper"
 local loop = require "csock.loop"
 local lfs = require "lfs"
+local loop = require "csock.loop"
 
 local HELLO = "Hello, world!\n"
 
@@ -343,6 +345,68 @@ describe("examples/files.lua", function()
     end
     assert.are.equal(HELLO, body(talk(server, get "/hello.txt")))
     example.stop_silent(server)
+  end)
+end)
+
+describe("examples/http.lua", function()
+  local http = dofile "examples/http.lua"
+
+  -- What answers to these pieces, sent one after the other, a class of this
+  -- answer().
+  local function answers(answer, ...)
+    local pieces, data = {...}, ""
+    loop.run(function()
+      local class = csock.class("Some", http.Handler, {answer = answer})
+      local server <close> = http.Server({"127.0.0.1", 0}, class)
+      local serving = loop.spawn(server.serve_forever, server)
+      local sock <close> = csock.create_connection(server.server_address, 5)
+      for _, piece in ipairs(pieces) do
+        sock:sendall(piece)
+        loop.sleep(0.01)
+      end
+      sock:shutdown(csock.SHUT_WR)
+      data = example.drain(sock)
+      server:shutdown()
+      serving:join()
+    end)
+    return data
+  end
+
+  local request = "GET /x HTTP/1.1\r\nHost: y\r\n\r\n"
+
+  it("knows a request that comes again from one that only begins so", function()
+    local function tell(self)
+      self:respond(200, "", ("%s %s %s|"):format(self.method, self.target,
+        self.headers.host))
+    end
+    local again = "GET /x HTTP/1.1\r\nHost: y"
+    local data = answers(tell, request, request .. again, "yy\r\n\r\n" .. again,
+      "\r\n\r\n" .. again, "\r\nConnection: close\r\n\r\n" .. request)
+    local bodies = {}
+    for text in data:gmatch "\r\n\r\n([^|]*)|" do table.insert(bodies, text) end
+    assert.are.same({"GET /x y", "GET /x y", "GET /x yyy", "GET /x y",
+      "GET /x y"}, bodies)
+    assert.matches("Connection: close", data)
+  end)
+
+  it("says goodbye to who asks the same while it ends", function()
+    local count = 0
+    local data = answers(function(self)
+      count = count + 1
+      if count == 2 then self.server:shutdown() end
+      self:respond(200, "", count .. "|")
+    end, request:rep(5))
+    assert.are.equal(3, count)
+    assert.are.equal(2, select(2, data:gsub("Length: 2\r\n\r\n%d|", "")))
+    assert.matches("\r\nConnection: close\r\n\r\n3|$", data)
+  end)
+
+  it("tells the length of what it does not send", function()
+    local head = answers(function(self) self:respond(200, "", "hello") end,
+      "HEAD" .. request:sub(4))
+    assert.matches("\r\nContent%-Length: 5\r\n\r\n$", head)
+    assert.is_nil(answers(function(self) self:respond(304, "") end, request)
+      :find "Length")
   end)
 end)
 

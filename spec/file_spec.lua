@@ -446,6 +446,62 @@ describe("reading as Python", function()
     misused("unbuffered", g.peek, g)
   end)
 
+  it("takes what has come if it is what was expected", everywhere(function()
+    local _guard <close>, a, b = pair()
+    local f <close> = a:makefile "rb"
+    assert.is_false(f:take "x")        -- it does not wait
+    assert.is_true(f:take "")
+    b:sendall "\0x\n\0x\n\0xyz12"
+    assert.is_false(f:take "\0x\n")    -- nor ask for more
+    assert.are.equal("\0x\n", f:readline())
+    assert.are.equal(9, f.pending)
+    assert.is_false(f:take "\0y")
+    assert.is_true(f:take "\0x\n")
+    assert.is_false(f:take "\0x\n")
+    assert.is_true(f:take "\0x")
+    assert.are.equal("yz1", f:read(3))
+    assert.is_false(f:take "23")       -- only a part of it has come
+    assert.are.equal("2", f:peek())
+    assert.are.equal("2", f:read(1))
+    b:sendall "onetwothreefour"
+    f:peek()
+    assert.is_false(f:take("one", "three"))
+    assert.is_false(f:take("one", "two", "threefours"))
+    assert.is_false(f:take("ones", "t"))
+    assert.is_true(f:take("one", "", "two"))
+    misused("string expected", f.take, f, "x", nil)
+    misused("string expected", f.take, f, "three", 4)
+    assert.is_true(f:take("three", "four"))
+    assert.are.equal(0, f.pending)
+    b:close()
+    assert.are.equal("", f:read())
+    assert.is_false(f:take "2")
+  end))
+
+  it("takes no more than is in its buffer", function()
+    local f <close> = holding("abcdef", 4)
+    f:peek()
+    assert.is_false(f:take "abcde")
+    assert.is_true(f:take "abcd")
+    assert.is_false(f:take "ef")
+    local g <close> = holding("abcd", 0)
+    assert.are.equal("a", g:read(1))
+    assert.is_false(g:take "bc")
+    assert.are.equal("bcd", g:read())
+  end)
+
+  it("finds lines behind what was taken", function()
+    local _guard <close>, a, b = pair()
+    a.timeout = 0
+    local f <close> = a:makefile "rb"
+    b:sendall "abc"
+    assert.is_nil(f:readline())
+    assert.is_true(f:take "ab")
+    assert.is_nil(f:readline())
+    b:sendall "\nd"
+    assert.are.equal("c\n", f:readline())
+  end)
+
   it("gives nil when a non-blocking socket has nothing", everywhere(function()
     for _, size in ipairs {-1, 1, 2, 7} do
       local _guard <close>, a, b = pair()
@@ -1310,6 +1366,8 @@ describe("misuse of a file", function()
       {"number expected", f.readline, f, {}},
       {"number expected", f.readhead, f, {}},
       {"number expected", f.readlines, f, {}},
+      {"string expected", f.take, f},
+      {"string expected", f.take, f, 5},
       {"csock.buffer expected", f.readinto, f, "abc"},
       {"file or nil expected", f.tie, f, a},
       {"file or nil expected", f.tie, f, 5},
@@ -1337,7 +1395,7 @@ describe("misuse of a file", function()
     misused("not writable", r.write, r, "x")
     misused("not writable", r.writelines, r, {})
     for _, name in ipairs {"read", "readline", "readlines", "lines", "peek",
-                           "readhead", "readinto", "read1"} do
+                           "readhead", "readinto", "read1", "take"} do
       misused("not readable", w[name], w, csock.buffer(1))
     end
     misused("not readable", w)
@@ -1345,7 +1403,7 @@ describe("misuse of a file", function()
     for _, name in ipairs {"read", "readline", "readlines", "lines", "peek",
                            "readhead", "readinto", "read1", "write",
                            "writelines", "flush", "fileno", "readable",
-                           "writable", "seekable", "tie"} do
+                           "writable", "seekable", "take", "tie"} do
       misused("I/O operation on closed file", w[name], w)
     end
     local next_line = r:lines()

@@ -970,8 +970,38 @@ describe("DatagramRequestHandler", function()
     end, "hello"))
   end)
 
+  it("keeps what was written as it was", function()
+    local data = csock.buffer "abc"
+    assert.are.equal("abcABC12", ask(function(self)
+      self.wfile:write()
+      self.wfile:write "" -- no piece at all
+      self.wfile:write(data)
+      data[1] = 120
+      self.wfile:write "ABC"
+      assert.are.equal("abcABC", self.wfile:getvalue())
+      self.wfile:write(12)
+    end, ""))
+  end)
+
+  it("sends many pieces, small and large", function()
+    local pieces = {}
+    for i = 1, 700 do pieces[i] = ("%d,"):format(i):rep(i % 7) end
+    assert.are.equal(table.concat(pieces), ask(function(self)
+      for i, piece in ipairs(pieces) do
+        if i % 3 == 0 then
+          self.wfile:writelines {piece}
+        else
+          self.wfile:write(piece)
+        end
+      end
+      assert.are.equal(#table.concat(pieces), self.wfile:tell())
+    end, ""))
+  end)
+
   it("refuses to write what is no data, and writes nothing then", function()
     assert.are.equal("", ask(function(self)
+      assert.matches("bad argument #2 to 'write' %(string or buffer",
+        failure(self.wfile.writelines, self.wfile, {"a", true}))
       for _, value in ipairs {{}, true, io.stdout} do
         assert.matches("bad argument #2 to 'write' %(string or buffer",
           failure(self.wfile.write, self.wfile, "a", value))
@@ -1045,8 +1075,41 @@ describe("DatagramRequestHandler", function()
     end, ("x"):rep(8000))
   end)
 
+  it("has files that are files, and have no fields", function()
+    ask(function(self)
+      assert.is_true(csock.isinstance(self.rfile, csock.file))
+      assert.are.equal("<csock.file name=-1 mode=\"rb\">",
+        tostring(self.rfile))
+      assert.are.equal(3, self.rfile.pending)
+      self.rfile.maxline = 2
+      assert.matches("Message too long", failure(function()
+        self.rfile:read "l"
+      end))
+      assert.are.equal("abc", self.rfile:read(3))
+      for _, name in ipairs {"rfile", "wfile"} do
+        assert.matches("has no property 'x'", failure(function()
+          self[name].x = 1
+        end))
+      end
+      assert.is_nil(self.wfile.x)
+    end, "abc")
+  end)
+
+  it("keeps the packet for rfile", function()
+    local kept
+    ask(function(self)
+      kept = self.rfile
+      self.request, self.packet = nil, nil
+    end, ("x"):rep(100) .. "\n" .. ("y"):rep(100))
+    for _ = 1, 3 do collectgarbage() end
+    assert.are.equal(("x"):rep(100) .. "\n", kept:readline())
+    assert.are.equal(("y"):rep(100), kept:read())
+  end)
+
   it("may close rfile", function()
     ask(function(self)
+      do local _rfile <close> = self.rfile end
+      assert.is_true(self.rfile.closed)
       self.rfile:close()
       assert.matches("closed file", failure(self.rfile.read, self.rfile))
     end, "abc")

@@ -10,8 +10,9 @@ local floors = {
   "ground: glue error class constants slow collector",
   "values: family address buffer cmsg inet option",
   "waiting: source loop drive task coroutine inspect host sync group",
-  "things: socket descriptor transfer batch sendfile message file item " ..
-    "reader writer idle resolve connect process child select signal unix",
+  "things: socket admit descriptor transfer batch sendfile message file " ..
+    "item reader writer datagram idle resolve connect process child select " ..
+    "signal unix",
   "door: core",
 }
 

@@ -395,22 +395,61 @@ describe("a worker that dies", function()
 
   it("is replaced after a pause that grows, when it had hardly begun",
     function()
-      local program = start [[
-        Server.workers = 1
-        function Server:worker_start() os.exit(7) end
-        function Server:worker_ended(...)
-          print(table.concat({...}, " "))
-        end
-        serve()
-      ]]
-      -- one may take so long to die that it had begun, on a busy machine
-      local log, count = {}, 0
-      repeat
-        local line = program:read "l"
-        if line == "1 exit 7 0" then log = {} end
-        log[#log + 1], count = line, count + 1
-      until #log == 3 or count == 100
+      local log = {}
+      local Server = two(PreforkTCPServer, {
+        workers = 1,
+        worker_start = function() os.exit(7) end,
+        worker_ended = function(self, ...)
+          log[#log + 1] = table.concat({...}, " ")
+          if #log == 3 then self:shutdown() end
+        end,
+      })
+      local server <close> = Server(anywhere, Pid)
+      server:serve_forever()
       assert.are.same({"1 exit 7 0", "1 exit 7 0.1", "1 exit 7 0.2"}, log)
+    end)
+
+  it("had hardly begun until it was ready, however long that took", function()
+    local now, hours = loop.now, 0
+    finally(function() loop.now = now end)
+    loop.now = function()
+      hours = hours + 1
+      return now() + 3600 * hours
+    end
+    local pauses = {}
+    local server <close> = two(PreforkTCPServer, {
+      workers = 1,
+      worker_start = function() os.exit(7) end,
+      worker_ended = function(self, _, _, _, pause)
+        pauses[#pauses + 1] = pause
+        if #pauses == 3 then self:shutdown() end
+      end,
+    })(anywhere, Pid)
+    server:serve_forever()
+    assert.are.same({0, 0.1, 0.2}, pauses)
+  end)
+
+  it("is replaced after pauses that grow while no process is to be had",
+    function()
+      local now, fork = loop.now, core.process.fork
+      local pauses, passed = {}, 0
+      finally(function() loop.now, core.process.fork = now, fork end)
+      loop.now = function() return now() + passed end
+      local Server = two(PreforkTCPServer, {
+        workers = 1,
+        worker_ended = function(_, _, _, _, pause)
+          pauses[#pauses + 1] = pause
+          if #pauses == 3 then core.process.fork = fork end
+        end,
+      })
+      serving(Server(anywhere, Pid), function(server)
+        local first = ask(server, "x")
+        passed = 3600
+        core.process.fork = function() csock.close(-1) end
+        kill("KILL", first)
+        assert.are_not.equal(first, ask(server, "x"))
+      end)
+      assert.are.same({0, 0.1, 0.2}, pauses)
     end)
 
   it("is told on stderr", function()

@@ -662,13 +662,15 @@ describe("a slow resolver", function()
       local file <close> = io.open "/proc/self/status"
       return tonumber(file:read "a":match "\nThreads:%s*(%d+)")
     end
-    local function count()
-      local pipe <close> = io.popen "ls /proc/$PPID/fd | wc -l"
-      return pipe:read "n"
-    end
-    local function descriptors() -- without those that are there for a moment
-      local number, before = count(), nil
-      while number ~= before do number, before = count(), number end
+    local function descriptors() -- without one more that a program would take
+      local number = 0
+      for fd = 0, 400 do
+        local open, copy = pcall(csock.dup, fd)
+        if open then
+          csock.close(copy)
+          number = number + 1
+        end
+      end
       return number
     end
     local function wait(f)
@@ -678,16 +680,7 @@ describe("a slow resolver", function()
         assert(loop.now() < latest, "waited in vain")
       end
     end
-    -- Calls f, which asks and waits for a moment only, until its question got
-    -- stuck: a busy machine may have no thread begin with it so soon.
-    local function get_stuck(f)
-      local before = stuck()
-      repeat
-        f()
-        wait(function() return threads() == 1 + stuck() end)
-      until stuck() > before
-    end
-    local function wait_descriptors(number) -- what counts has one for a moment
+    local function wait_descriptors(number) -- threads have some for a moment
       wait(function() return descriptors() == number end)
     end
     local function raises(class, f, ...)
@@ -695,6 +688,15 @@ describe("a slow resolver", function()
       assert(not ok, "no error was raised")
       assert(csock.isinstance(err, class), tostring(err))
       return err
+    end
+    -- Calls f, which asks and waits for a moment only, until its question got
+    -- stuck: a busy machine may have no thread begin with it so soon.
+    local function until_stuck(f, ...)
+      local before = stuck()
+      repeat
+        f(...)
+        wait(function() return threads() == 1 + stuck() end)
+      until stuck() > before
     end
     local function leave()   -- the threads that are left come to their end
       open()
@@ -830,14 +832,14 @@ describe("a slow resolver", function()
           assert(err.errno == csock.ETIMEDOUT and err.strerror == "timed out")
           assert(err.op, "an operation")
         end
+        until_stuck(once)
+        until_stuck(loop.run, once)
+        csock.setdefaulttimeout(nil)
         local function limited()
           raises(csock.timeout, loop.timeout, 0.01, operation)
         end
-        get_stuck(once)
-        get_stuck(function() loop.run(once) end)
-        csock.setdefaulttimeout(nil)
-        get_stuck(limited)
-        get_stuck(function() loop.run(limited) end)
+        until_stuck(limited)
+        until_stuck(loop.run, limited)
         wait_descriptors(before)       -- not only when the thread ends
         leave()]])
     end)
@@ -983,9 +985,7 @@ describe("a slow resolver", function()
   it("may answer when the Lua state is no more", function()
     run [[
       csock.setdefaulttimeout(0.02)
-      get_stuck(function()
-        raises(csock.timeout, csock.gethostbyname, "late.test")
-      end)
+      until_stuck(raises, csock.timeout, csock.gethostbyname, "late.test")
       print "done"]]
   end)
 

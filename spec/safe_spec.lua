@@ -570,7 +570,7 @@ local on_broken = {
   writelines = {{("x"):rep(10000)}},
 }
 local unbroken = {close = true, fileno = true, lines = true, readable = true,
-  seekable = true, tie = true, writable = true}
+  seekable = true, take = true, tie = true, writable = true}
 
 describe("files of csock.safe's sockets", function()
   for _, name in ipairs(members(csock.file, true)) do

@@ -137,6 +137,120 @@ for name, Server in pairs {UDPServer = UDPServer,
         end))
     end)
 
+    -- What may be changed while it waits: how, and what is answered then.
+    local function shout(self)
+      local data = self.request[1]:upper()
+      self.request[2]:sendto(data, self.client_address)
+    end
+    local function answers(data)
+      return function(self, request, client_address)
+        request[2]:sendto(data, client_address)
+        return false
+      end
+    end
+    local changes = {
+      ["a class's handle"] = function(_, _, Handler)
+        Handler.handle = shout
+        return "B"
+      end,
+      ["a class's setup"] = function(_, _, Handler)
+        function Handler:setup() self.request[1] = "setup" end
+        return "setup"
+      end,
+      ["a class's finish"] = function(_, _, Handler)
+        Handler.handle = function() end
+        Handler.finish = shout
+        return "B"
+      end,
+      ["a class's constructor"] = function(_, _, Handler)
+        function Handler:__init(...)
+          BaseRequestHandler.__init(self, ...)
+          self.request[1] = "init"
+        end
+        return "init"
+      end,
+      ["RequestHandlerClass"] = function(server)
+        server.RequestHandlerClass = handler(shout)
+        return "B"
+      end,
+      ["the server's batch_size"] = function(server)
+        server.batch_size = 1
+        return "b"
+      end,
+      ["its class's get_request"] = function(_, Mine)
+        function Mine:get_request()
+          local request, client_address = UDPServer.get_request(self)
+          request[1] = request[1] .. "!"
+          return request, client_address
+        end
+        return "b!", "b" -- the wait for the next one has begun
+      end,
+    }
+    for _, hook in ipairs {"verify_request", "process_request",
+      "finish_request"} do
+      changes["the server's " .. hook] = function(server)
+        server[hook] = answers(hook)
+        return hook
+      end
+      changes["its class's " .. hook] = function(_, Mine)
+        Mine[hook] = answers(hook)
+        return hook
+      end
+    end
+    for what, change in pairs(changes) do
+      it("follows a change while it waits: " .. what, function()
+        local Mine, Handler = class("Mine", Server), handler(echo)
+        local server = Mine(anywhere, Handler)
+        burst(server, {}, function(client)
+          local function ask(data)
+            client:send(data)
+            return client:recv(100)
+          end
+          for _ = 1, 3 do assert.are.equal("a", ask "a") end
+          local answer, first = change(server, Mine, Handler)
+          assert.are.equal(first or answer, ask "b")
+          for _ = 1, 3 do assert.are.equal(answer, ask "b") end
+        end)
+      end)
+    end
+
+    it("has members that are properties, or items", function()
+      local limit, size = nil, 3
+      local Mine = class("Mine", Server)
+      Mine.max_connections = class.property(function() return limit end)
+      Mine.batch_size = class.property(function() return size end)
+      local Any = class("Any", Server, {
+        __getitem = function(_, key)
+          if key == "max_connections" then return limit end
+        end,
+      })
+      for _, Kind in ipairs {Mine, Any} do
+        limit, size = nil, 3
+        local now, peak = 0, 0
+        local server = Kind(anywhere, handler(function(self)
+          now = now + 1
+          peak = math.max(peak, now)
+          loop.sleep(0.005)
+          now = now - 1
+          echo(self)
+        end))
+        burst(server, numbers(3), function(client)
+          receive(client, 3)
+          assert.are.equal(Server == UDPServer and 1 or 3, peak)
+          limit, size, peak = 1, 1, 0
+          for _, data in ipairs(numbers(4)) do client:send(data) end
+          receive(client, 4)
+          client:send "x"
+          client:send "y"
+          receive(client, 2)
+          limit, size, peak = 1, 32, 0
+          for _, data in ipairs(numbers(4)) do client:send(data) end
+          receive(client, 4)
+          assert.are.equal(1, peak)
+        end)
+      end
+    end)
+
     it("goes through a get_request of the user's one by one", function()
       local calls = 0
       local server = Server(anywhere, handler(echo))
@@ -205,6 +319,108 @@ for name, Server in pairs {UDPServer = UDPServer,
       end)
       assert.are.equal("setup handle 1 finish setup handle 2 finish",
         table.concat(log, " "))
+    end)
+
+    it("calls finish also after an error, or a wait", function()
+      local log = {}
+      local Handler = handler(function(self)
+        local data = self.request[1]
+        if data == "2" then loop.sleep(0) end
+        if data ~= "3" then error("handle " .. data, 0) end
+      end)
+      function Handler:finish()
+        echo(self)
+        if self.request[1] == "4" then error("finish 4", 0) end
+      end
+      local server = Server(anywhere, Handler)
+      function server:handle_error(_, _, err) log[#log + 1] = err end
+      local got = burst(server, numbers(5), function(client)
+        return receive(client, 5)
+      end)
+      table.sort(got)
+      table.sort(log)
+      assert.are.same(numbers(5), got)
+      assert.are.same({"finish 4", "handle 1", "handle 2", "handle 5"}, log)
+      assert.are.equal(4, server.stats.failed)
+    end)
+
+    it("calls finish for one that is ended while it waits", function()
+      local finished, event = {}, loop.Event()
+      local Handler = handler(function(self)
+        event:set()
+        loop.sleep(self.request[1] == "1" and 100 or 0)
+      end)
+      function Handler:finish()
+        finished[#finished + 1] = self.request[1]
+      end
+      local server = Server(anywhere, Handler)
+      server.drain_timeout = 0
+      burst(server, numbers(1), function()
+        event:wait()
+        server:shutdown()
+        server:cancel_requests()
+      end)
+      assert.are.same({"1"}, finished)
+    end)
+
+    it("goes through files where the handler wants that", function()
+      local Upper = class("Upper", socketserver.DatagramRequestHandler)
+      function Upper:handle()
+        local line, rest = self.rfile:readline(), self.rfile:read()
+        self.wfile:write(line:upper(), rest)
+        if self.packet == "3" then error("no", 0) end
+      end
+      local Counting = class("Counting", Upper)
+      function Counting:setup()
+        Upper.setup(self)
+        self.extra = "!"
+      end
+      function Counting:finish()
+        self.wfile:write(self.extra)
+        Upper.finish(self)
+      end
+      local Careful = class("Careful", Upper)
+      Careful.wfile = class.property(
+        function(self) return self.out end,
+        function(self, file)
+          file:write ">"
+          self.out = file
+        end)
+      for prefix, Handler in pairs {[""] = Upper, [">"] = Careful} do
+        local server = Server(anywhere, Handler)
+        function server:handle_error() end
+        local sent = {"a\nb", "", "3", ("x\n"):rep(3000)}
+        assert.are.same({prefix .. "A\nb", prefix, prefix .. "3",
+          prefix .. "X\n" .. ("x\n"):rep(2999)},
+          burst(server, sent, function(client)
+            return receive(client, 4)
+          end))
+      end
+      local server = Server(anywhere, Counting)
+      assert.are.same({"A!", "B!"}, burst(server, {"a", "b"}, function(client)
+        return receive(client, 2)
+      end))
+    end)
+
+    it("has the setup and the finish that its class has now", function()
+      local Mine = class("Mine", socketserver.DatagramRequestHandler)
+      function Mine:handle()
+        self.wfile:write(self.packet)
+        Mine.setup = function(this)
+          socketserver.DatagramRequestHandler.setup(this)
+          this.wfile:write "new "
+        end
+        Mine.finish = function(this)
+          this.wfile:write " end"
+          socketserver.DatagramRequestHandler.finish(this)
+        end
+      end
+      local server = Server(anywhere, Mine)
+      server.batch_size = 2
+      assert.are.same({"1 end", "2 end", "new 3 end"},
+        burst(server, numbers(3), function(client)
+          return receive(client, 3)
+        end))
     end)
 
     it("makes handlers of functions and of plain tables", function()

@@ -16,12 +16,14 @@
 --   __new    = a C function (cls, ...) -> full userdata with one user value,
 --              which carries class.metatable(cls), cs_pushmetatable in C
 --   __native = {tag = light userdata, by which cs_tonative knows instances,
---               gc = finalizer, close = the same for <close>, if another}
+--               gc = finalizer, if one is needed, close = what <close> does, if
+--               that is another}
 -- and its other members are methods and properties like any class's: C
 -- functions, property(cget, cset), called with (self) and (self, value).
 -- If its __init, or that of a sub-class, returns nil and an error, then so does
 -- the call of the class.
--- Every sub-class is native too. The finalizers must bear a second call.
+-- Every sub-class is native too; it may have a __native of its own, of the same
+-- tag. The finalizers must bear a second call.
 
 local callable = require "csock.callable"
 local core = require "csock.core".class
@@ -29,6 +31,8 @@ local core = require "csock.core".class
 local classof, isinstance, issubclass =
   core.classof, core.isinstance, core.issubclass
 local getinfo, fmt, unpack = debug.getinfo, string.format, table.unpack
+
+core.changes = 0 -- how often a member of a finished class was set
 
 local function weak() return setmetatable({}, {__mode = "k"}) end
 
@@ -314,7 +318,7 @@ end
 
 --- The user's finalizer, then in any case the native one.
 local function chain(user, native)
-  if not user then return native end
+  if not (user and native) then return user or native end
   return function(obj, err)
     local ok, why = pcall(user, obj, err)
     native(obj, err)
@@ -450,6 +454,7 @@ local function setmember(rec, name, value)
     fail("class '%s': '%s' has to stand in the body", rec.name, name)
   end
   define(rec, name, value)
+  core.changes = core.changes + 1
   local affected, also = descendants(rec, {}), ALSO[name]
   for heir in next, affected do
     heir.tails = nil
@@ -525,7 +530,8 @@ local function readnative(rec, native)
   end
   for i = 2, #rec.mro do
     local other = info[rec.mro[i]].native
-    if other and native and other ~= native then
+    if other and native and other ~= native and
+       (other.tag == nil or other.tag ~= native.tag) then
       fail("class '%s': its instances can't be of two native kinds", rec.name)
     end
     native = native or other
@@ -1070,7 +1076,19 @@ for _, cls in ipairs {Object, Type, Property, Static, Classmethod, Slice} do
   info[cls].builtin = true
 end
 
-core.plain = plain -- for the rooms of this module only
+--- Has each instance of `cls` these members from the class, unless it has
+-- fields of these names, for as long as core.changes stays the same? No, where
+-- a property or an item hook has a say.
+local function fixed(cls, list)
+  local rec = info[cls]
+  if rec.attrs.__getitem then return false end
+  for _, name in ipairs(list) do
+    if rec.getters[name] ~= nil then return false end
+  end
+  return true
+end
+
+core.plain, core.fixed = plain, fixed -- for the rooms of this module only
 
 return setmetatable({
   object = Object, type = Type, property = Property, slice = Slice,

@@ -12,9 +12,11 @@ local loop = require "csock.loop"
 local misuse = require "csock.misuse"
 local stats = require "csock.stats"
 
-local plain = core.class.plain
+local classes = core.class
+local plain = classes.plain
 local fill, nothing = BaseRequestHandler.__init, BaseRequestHandler.handle
-local recvfrom = core.socket.methods.recvfrom
+local FIELDS = 3 -- of a handler: what that sets
+local owns, recvfrom = core.socket.owns, core.socket.methods.recvfrom
 local datagrams = {}
 
 local MEMORY = 1 << 20 -- bytes for a batch, or one datagram's if that is more
@@ -71,21 +73,31 @@ local function is_plain(self, usual)
     not self.request_timeout
 end
 
--- What is done for each request of a batch, and the metatable of the handlers
--- and their setup, where a class that only sets fields makes them.
+-- What is done for a handler whose class only sets fields; nil if it does more.
+-- Then the metatable of its kind, its setup (false: none), how many fields it
+-- comes to have, and whether its finish has to follow.
+local function steps_of_handler(cls)
+  local meta, methods = plain(cls, fill)
+  if not (meta and methods.handle) then return end
+  local handle, setup, finish = methods.handle, methods.setup, methods.finish
+  local finishes = finish and finish ~= nothing
+  if not setup or setup == nothing then
+    return handle, meta, false, FIELDS, finishes
+  end
+  local known = core.datagram.setups[setup]
+  if known then return handle, meta, known[1], known[2], finishes end
+  return handle, meta, setup, FIELDS, finishes
+end
+
+-- What is done for each request of a batch, and where that is for a handler,
+-- what steps_of_handler says of it.
 local function steps_of(self, usual, alone)
   if not alone then return usual._process end
-  if is_plain(self, usual) then
-    local cls = self.RequestHandlerClass
-    if type(cls) == "function" then return usual._call end
-    local meta, methods = plain(cls, fill)
-    if meta and methods.finish == nothing and methods.handle then
-      local setup = methods.setup
-      return methods.handle, meta, setup ~= nothing and setup
-    end
-    return usual._run
-  end
-  return usual.process_request
+  if not is_plain(self, usual) then return usual.process_request end
+  local cls = self.RequestHandlerClass
+  if type(cls) == "function" then return usual._call end
+  local handle, meta, setup, fields, finishes = steps_of_handler(cls)
+  return handle or usual._run, meta, setup, fields, finishes
 end
 
 -- After shutdown() what was taken is answered, for drain_timeout at most.
@@ -107,17 +119,16 @@ end
 
 -- Answer what is left, in the order in which it came, each error for its own
 -- request.
-local function answer(self, usual, alone)
-  local step, meta, setup = steps_of(self, usual, alone)
-  return self._batch.answer(self.socket, self, step, meta, setup,
-    usual._failure, fail, end_in_time, self._shutdown_request)
+local function answer(self, plan, usual)
+  local step = plan.step
+  if plan.finishes then step = usual._finishing(step) end
+  return self._batch.answer(self.socket, self, step, plan.meta, plan.setup,
+    usual._failure, fail, end_in_time, self._shutdown_request, plan.fields)
 end
 
-local function answer_here(self, batch, usual)
-  local alone = self.process_request == usual.process_request and
-    self.verify_request == usual.verify_request
-  self._request = batch
-  local ok, err = pcall(answer, self, usual, alone)
+local function answer_here(self, plan, usual)
+  self._request = self._batch
+  local ok, err = pcall(answer, self, plan, usual)
   self._request = false
   if not ok then error(err, 0) end
 end
@@ -135,28 +146,82 @@ local function in_tasks(self, usual)
     not self.slow_callback -- which looks at each request's task
 end
 
-local function worker(self, usual)
-  local ok, err = pcall(answer, self, usual, true)
+local function worker(self, plan, usual)
+  local ok, err = pcall(answer, self, plan, usual)
   self:_make_room()
   if not ok then error(err, 0) end
 end
 
 -- When this returns, none is left to be taken.
-local function answer_in_tasks(self, batch, usual)
+local function answer_in_tasks(self, plan, usual)
+  local batch = self._batch
   while batch.left() > 0 do
     if self.max_connections then limits.make_room(self) end
-    self:_adopt(loop.spawn(worker, self, usual), batch)
+    self:_adopt(loop.spawn(worker, self, plan, usual), batch)
     loop.sleep(0)
   end
+end
+
+-- Plans: what the members of a server, and those of its handler's class, come
+-- to.  They are looked at for each batch, but a plan holds until one is set.
+
+-- What a plan to take datagrams is made of, and one to answer them, but for
+-- members that are compared with it.
+local TAKING = {"batch_size", "max_packet_size", "max_connections",
+  "get_request", "_wait"}
+local ANSWERING = {"request_timeout", "slow_callback", "verify_request",
+  "process_request", "process_request_thread", "finish_request",
+  "shutdown_request", "close_request"}
+
+local function holds(plan, self, members)
+  return plan and plan.changes == classes.changes and not owns(self, members)
+end
+
+local function keep(plan, self, members)
+  if classes.fixed(classes.classof(self), members) then
+    plan.changes = classes.changes
+  end
+  return plan
+end
+
+-- How the next batch is taken; nil when there is to be none.
+local function taking_of(self, usual)
+  local plan, sock = self._taking, self.socket
+  if holds(plan, self, TAKING) and plan.socket == sock and
+    sock.recvfrom == recvfrom then
+    return plan
+  end
+  local batch = batch_of(self, usual)
+  plan = batch and {batch = batch, limit = self.max_connections, socket = sock}
+  if batch and batch.count == self.batch_size and
+    batch.size == self.max_packet_size then
+    keep(plan, self, TAKING)
+  end
+  self._taking = plan or false
+  return plan
+end
+
+-- How it is answered.
+local function answering_of(self, usual)
+  local plan, cls = self._answering, self.RequestHandlerClass
+  if holds(plan, self, ANSWERING) and plan.cls == cls then return plan end
+  local tasks = in_tasks(self, usual)
+  local alone = tasks or self.process_request == usual.process_request and
+    self.verify_request == usual.verify_request
+  plan = {cls = cls, answer = tasks and answer_in_tasks or answer_here}
+  plan.step, plan.meta, plan.setup, plan.fields, plan.finishes =
+    steps_of(self, usual, alone)
+  self._answering = keep(plan, self, ANSWERING)
+  return plan
 end
 
 --- turn(self, timeout, usual): a turn of serve_forever: wait for datagrams, and
 -- answer them; false when shutdown() was called meanwhile.  `usual` is what
 -- steps and hooks are that nobody has overridden, by their names.
 function datagrams.turn(self, timeout, usual)
-  local batch = batch_of(self, usual)
-  if not batch then return usual._turn(self, timeout) end
-  local limit = self.max_connections
+  local taking = taking_of(self, usual)
+  if not taking then return usual._turn(self, timeout) end
+  local batch, limit = taking.batch, taking.limit
   if limit then
     timeout = limits.make_room(self, timeout)
     if timeout == false then return not self._shutdown_request end
@@ -171,8 +236,8 @@ function datagrams.turn(self, timeout, usual)
     self:accept_error(err)
   elseif ready then
     batch.deadline = nil
-    local step = in_tasks(self, usual) and answer_in_tasks or answer_here
-    step(self, batch, usual)
+    local plan = answering_of(self, usual)
+    plan.answer(self, plan, usual)
   else
     return not self._shutdown_request
   end

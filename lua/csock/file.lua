@@ -1,7 +1,8 @@
 --- file: the class of what makefile makes.
 -- The operations are C's (csrc/file.c, csrc/reader.c, csrc/writer.c); this file
 -- makes a class of them.
--- Invariant: `file` is the one class whose instances makefile makes.
+-- Invariant: `file` is the one class whose instances makefile makes, StringFile
+-- that of files over strings.
 
 local class = require "csock.class"
 local core = require "csock.core"
@@ -31,6 +32,14 @@ for name, get in pairs(core.file.getters) do
 end
 
 local file = class("file", body)
-core.file.plain(class.metatable(file))
+
+-- One over a string: it has nothing to give back, and no finalizer.
+local StringFile = class("file", file, {
+  __module = "csock",
+  __slots = {},
+  __native = {tag = core.file.tag, close = body.__native.close},
+})
+core.file.plain(class.metatable(file), class.metatable(StringFile))
+core.file.strings = class.metatable(StringFile) -- for this module's rooms only
 
 return {file = file, SocketIO = file}

@@ -5,9 +5,8 @@
 local class = require "csock.class"
 local core = require "csock.core"
 local forgive = require "csock.forgive"
-local file = require "csock.file".file
+require "csock.file" -- what makefile makes
 local loop = require "csock.loop"
-local misuse = require "csock.misuse"
 local socket = require "csock.socket".socket
 
 local await = core.file.await
@@ -67,18 +66,20 @@ function StreamRequestHandler:setup()
   if self.wbufsize == 0 then core.file.whole(self.wfile) end
 end
 
+local none = {} -- instead of the server, where there is none
+
 --- has_request() -> true when the client has begun another request on this
 -- connection, which it has `timeout` seconds for (nil: for ever), and whether
 -- the server is stopping; false when it has not, or has gone, and, a moment
 -- after it was told to stop, when the server ends: a connection between two
 -- requests does not hold it up.
 function StreamRequestHandler:has_request()
-  local rfile, server = self.rfile, self.server
-  while not (server and server._idle_until) do
+  local rfile, server = self.rfile, self.server or none
+  while not server._idle_until do
     local seen, again = await(rfile, server)
-    if seen then return true, server and server._shutdown_request end
+    if seen then return true, server._shutdown_request end
     if again ~= true and -- or an error, where those are returned
-      (seen == false or not (server and server._idle_until)) then
+      (seen == false or not server._idle_until) then
       return false
     end
   end
@@ -104,72 +105,22 @@ end
 -- Datagrams
 --
 
-local file_meta, socket_meta = class.metatable(file), class.metatable(socket)
-
--- A file that reads a string.
-local function over(data)
-  return core.file.over(file_meta, core.socket.new(socket_meta), data)
-end
-
--- The bytes of what a write takes; misuse for anything else.
-local function bytes(value, n)
-  local kind = type(value)
-  if kind == "string" or kind == "number" or
-    kind == "userdata" and getmetatable(value).__name == "csock.buffer" then
-    return tostring(value)
-  end
-  misuse("bad argument #%d to 'write' (string or buffer expected, got %s)", n,
-    kind)
-end
-
 -- What is to become one datagram: of Python's BytesIO what writes.
-local DatagramWriter = class("DatagramWriter", {
+local writer = {
   __doc = "Collects what is written: write, writelines, tell, getvalue.",
   __module = "csock.socketserver",
-  __init = function(self)
-    self.pieces, self.size, self.closed = {}, 0, false
-  end,
-  __close = function(self) self:close() end,
-  readable = function() return false end,
-  writable = function() return true end,
-  seekable = function() return false end,
-})
+  __slots = {},
+  __native = {
+    tag = core.datagram.tag, close = core.datagram.methods.close,
+  },
+  __new = function(cls) return core.datagram.new(class.metatable(cls)) end,
+  closed = class.property(core.datagram.closed),
+}
+for name, method in pairs(core.datagram.methods) do writer[name] = method end
+local DatagramWriter = class("DatagramWriter", writer)
 
---- write(data...) -> how many bytes that is.
-function DatagramWriter:write(...)
-  if self.closed then misuse "I/O operation on closed file" end
-  local pieces = {...}
-  for i = 1, select("#", ...) do pieces[i] = bytes(pieces[i], i) end
-  local data = table.concat(pieces)
-  table.insert(self.pieces, data)
-  self.size = self.size + #data
-  return #data
-end
-
---- writelines(list) -> true
-function DatagramWriter:writelines(list)
-  self:write(table.unpack(list))
-  return true
-end
-
---- tell() -> how many bytes were written.
-function DatagramWriter:tell() return self.size end
-
---- getvalue() -> all of them.
-function DatagramWriter:getvalue()
-  local value = table.concat(self.pieces)
-  self.pieces = {value}
-  return value
-end
-
---- flush() -> true: all is sent by finish(), as one datagram.
-function DatagramWriter:flush() return not self.closed end
-
---- close() -> true: nothing more is to be written.
-function DatagramWriter:close()
-  self.closed = true
-  return true
-end
+local reads, writes = core.file.strings, class.metatable(DatagramWriter)
+local nowhere = core.socket.new(class.metatable(socket)) -- is never open
 
 local DatagramRequestHandler = class("DatagramRequestHandler",
   BaseRequestHandler, {
@@ -184,9 +135,17 @@ handler.DatagramRequestHandler = DatagramRequestHandler
 --- setup(): make the files.
 function DatagramRequestHandler:setup()
   self.packet, self.socket = self.request[1], self.request[2]
-  self.rfile = over(self.packet)
-  self.wfile = DatagramWriter()
+  self.rfile = core.file.over(reads, nowhere, self.packet)
+  self.wfile = core.datagram.new(writes)
 end
+
+-- The setups that a C function stands for, where the handler's class does no
+-- more than to set fields, and how many fields it then has (datagrams.lua).
+core.datagram.setups = {
+  [DatagramRequestHandler.setup] = {
+    core.datagram.setup(nowhere, reads, writes), 7,
+  },
+}
 
 --- finish(): send what was written, even if it is nothing.
 function DatagramRequestHandler:finish()

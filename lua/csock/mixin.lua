@@ -7,8 +7,12 @@ local class = require "csock.class"
 local core = require "csock.core"
 local errors = require "csock.errors"
 local loop = require "csock.loop"
-local BaseServer = require "csock.server".BaseServer
+local servers = require "csock.server"
 
+local BaseServer, TCPServer = servers.BaseServer, servers.TCPServer
+local accept = core.socket.methods.accept
+local admit, await = core.socket.admit, core.socket.await
+local pending = core.socket.pending
 local describe, guard = BaseServer._describe, BaseServer._guard
 local settle = require "csock.stats".settle
 local isinstance = class.isinstance
@@ -32,7 +36,7 @@ end
 local function finish(self, request)
   self:shutdown_request(request)
   settle(self._account, request)
-  make_room(self)
+  if self._resting then make_room(self) end
 end
 
 local function fail(self, request, client_address, err, traceback)
@@ -83,6 +87,46 @@ function ThreadingMixIn:process_request(request, client_address)
 end
 
 ThreadingMixIn._make_room = make_room
+
+local get_request, wait = TCPServer.get_request, BaseServer._wait
+local verify_request = BaseServer.verify_request
+local process_request = ThreadingMixIn.process_request
+
+-- Has nobody a say between accept and a request's task?
+local function is_usual(self, listener)
+  return self.get_request == get_request and self._wait == wait and
+    self.verify_request == verify_request and
+    self.process_request == process_request and
+    self.process_request_thread == whole and
+    listener.accept == accept and not self.max_connections
+end
+
+-- Wait until connections are there, and take them: false when somebody has a
+-- say in that, which is asked then: it may have changed meanwhile.
+local function await_and_admit(self, listener)
+  local there, err = await(listener)
+  if not there then return there, err end
+  if not is_usual(self, listener) then return false end
+  return admit(listener, self._requests or gather(self), self.finish_request,
+    self._account)
+end
+
+-- Where nobody has, connections become requests without a word of Lua, as many
+-- as there are.  One that could not, without memory, is a failed request.
+function ThreadingMixIn:_admit()
+  self._accepting = true
+  local ok, taken, err = pcall(await_and_admit, self, self.socket)
+  self._accepting = false
+  if ok and err == nil then return taken end
+  if not ok then err = taken end -- otherwise it is csock.safe's listener
+  local request = self._requests and pending(self._requests)
+  if request then
+    self:_failed(request, nil, err, describe(err))
+  else
+    self:_not_taken(err)
+  end
+  return true
+end
 
 -- How many requests are being processed, and an iterator over them.
 function ThreadingMixIn:_active()

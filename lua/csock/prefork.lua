@@ -28,7 +28,7 @@ local prefork = {}
 local GRACE = 1      -- seconds that workers have beyond drain_timeout
 local MOMENT = 0.05  -- seconds for a datagram that another may have taken
 local LONG = 100000  -- seconds of a wait that somebody will end
-local STEADY = 2     -- seconds after which a worker did not die at once
+local STEADY = 2     -- seconds that a worker served which did not die at once
 local FIRST, MOST = 0.1, 5 -- seconds between restarts of one that does
 
 local PreforkMixIn = class("PreforkMixIn", ThreadingMixIn, {
@@ -215,11 +215,11 @@ end
 -- The supervisor
 --
 
--- Start a worker: {id, child, channel, started, task, ready}.
+-- Start a worker: {id, child, channel, task, ready = when it said that it is}.
 local function start(self, id)
   local ours, theirs = core.socketpair()
   collectgarbage() -- what is garbage now is finalized here, and once
-  local worker = {id = id, channel = ours, started = loop.now()}
+  local worker = {id = id, channel = ours}
   self._workers[worker] = true
   local ok, child = pcall(process.fork, work, self, id, theirs,
     self._poll_interval)
@@ -238,8 +238,9 @@ end
 -- pause, which grows from death to death.
 local function replace(self, worker, how, number)
   local id, pauses = worker.id, self._pauses
+  local ready = worker.ready or math.huge
+  if loop.now() - ready >= STEADY then pauses[id] = 0 end
   repeat
-    if loop.now() - worker.started >= STEADY then pauses[id] = 0 end
     local pause = pauses[id] or 0
     pauses[id] = pause == 0 and FIRST or math.min(pause * 2, MOST)
     self:worker_ended(id, how, number, pause)
@@ -262,7 +263,7 @@ function PreforkMixIn:_attend(worker)
   repeat
     word = hear(worker.channel)
     if word == "r" then
-      worker.ready = true
+      worker.ready = loop.now()
       if self._report and not self._reloading and self:_is_ready() then
         self._report:ready()
       end

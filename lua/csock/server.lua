@@ -64,6 +64,16 @@ local function answer_and_finish(handler, handle)
   if handle then handle(handler) end
 end
 
+-- handle, and then finish, for handlers that come one after the other.
+local function finishing(handle)
+  local finish = setmetatable({}, Finish)
+  return function(handler)
+    finish.handler = handler
+    local _finish <close> = finish
+    handle(handler)
+  end
+end
+
 -- Let a handler answer, whose methods are in `methods`.
 local function use(handler, methods)
   local setup, handle, finish = methods.setup, methods.handle, methods.finish
@@ -138,6 +148,7 @@ end
 
 local PAUSE = 0.1  -- seconds that a listener rests without descriptors
 local MOMENT = 0.1 -- seconds for a word that is on its way when all ends
+local NO_MEMORY = "not enough memory" -- Lua's own error
 
 --
 -- Signals
@@ -159,7 +170,8 @@ local function accept(self) return self.socket:accept() end
 
 -- Is taking a request nothing but accept, which waits for as long as it takes?
 local function accepts_for_ever(self)
-  return self.get_request == accept and timeout_of(self.socket) == nil
+  return self.get_request == accept and not self._gate and
+    timeout_of(self.socket) == nil
 end
 
 -- What holds while serve_forever runs; to be closed.
@@ -336,6 +348,7 @@ end
 -- A turn of serve_forever: wait for a request, and take it; false when
 -- shutdown() was called meanwhile.
 local function turn(self, timeout)
+  if self._patient and timeout == nil and self:_admit() then return end
   local ready = self:_wait(timeout)
   if self._shutdown_request then return false end
   if ready then take(self) end
@@ -400,6 +413,7 @@ end
 -- For mix-ins.
 BaseServer._guard, BaseServer._wait, BaseServer._take = guard, wait, take
 BaseServer._turn, BaseServer._take_queued = turn, take_queued
+BaseServer._not_taken = not_taken
 BaseServer._explain = explain
 BaseServer._describe = describe
 
@@ -416,6 +430,9 @@ function BaseServer:_failed(request, client_address, err, traceback)
   stats.settle(account, request)
   if not ok then error(err, 0) end
 end
+
+-- Take all requests that are there, if a mix-in can do that at once: has it?
+function BaseServer:_admit() end
 
 -- How many requests are being processed, and an iterator over them.
 function BaseServer:_active() return self._request and 1 or 0 end
@@ -480,6 +497,7 @@ function BaseServer:fileno() return self.socket:fileno() end
 -- itself, and what is no csock.error, is raised; the rest concerns one
 -- connection and is ignored.
 function BaseServer:accept_error(err)
+  if err == NO_MEMORY then return limits.rest(self, PAUSE) end
   if not isinstance(err, errors.error) then error(err, 0) end
   if limits.exhausted[err.errno] then
     limits.rest(self, PAUSE)
@@ -633,6 +651,8 @@ batch_size (32: while it serves for ever, so many are taken at once).]],
   max_packet_size = 8192,
   batch_size = 32,
   _batch = false, -- datagrams that were taken
+  _taking = false, -- plans for them
+  _answering = false,
 })
 servers.UDPServer = UDPServer
 
@@ -666,7 +686,7 @@ end
 
 local usual = {
   _turn = turn, _process = process, _failure = failure, _call = call_alone,
-  _run = run_alone,
+  _run = run_alone, _finishing = finishing,
 }
 for _, name in ipairs {"_wait", "get_request", "verify_request",
   "process_request", "finish_request", "shutdown_request", "close_request"} do

@@ -453,6 +453,12 @@ function file:readlines(hint) end
 ---@return false
 function file:seekable() end
 
+--- Whether what has come begins with these strings, which are read then.
+---@param data string
+---@param ... string
+---@return boolean taken
+function file:take(data, ...) end
+
 --- Makes reads that have to wait send what `other` has collected first.
 ---@param other? csock.file
 ---@return true
