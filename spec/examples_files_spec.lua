@@ -6,7 +6,6 @@ local example = require "spec.example"
 local helper = require "spec.helper"
 local loop = require "csock.loop"
 local lfs = require "lfs"
-local loop = require "csock.loop"
 
 local HELLO = "Hello, world!\n"
 
