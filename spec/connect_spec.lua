@@ -41,14 +41,46 @@ local function silent(host)
   end})
 end
 
--- A hole at ::1 and a server at 127.0.0.1, on one port: the system may have
--- given the hole's number to somebody else there.
-local function hole_and_server()
+-- A hole at ::1 and what make({"127.0.0.1", port}) returns, on one port: the
+-- system may have given the hole's number to somebody else there.
+local function hole_and(make)
   while true do
     local hole = silent "::1"
-    local ok, server = pcall(csock.create_server, {"127.0.0.1", hole[1]})
-    if ok then return hole, server end
+    local ok, other = pcall(make, {"127.0.0.1", hole[1]})
+    if ok then return hole, other end
     getmetatable(hole).__close()
+  end
+end
+
+local function hole_and_server()
+  return hole_and(csock.create_server)
+end
+
+-- A socket that has an address, where nobody is listened to.
+local function refusing(address)
+  local sock = csock.socket(address[1]:find ":" and csock.AF_INET6 or
+    csock.AF_INET)
+  local ok, err = pcall(sock.bind, sock, address)
+  if ok then return sock end
+  sock:close()
+  error(err, 0)
+end
+
+-- A server at 127.0.0.1 whose port is refused at ::1 and at 127.0.0.2, and a
+-- value that closes all three.
+local function server_and_refusals()
+  while true do
+    local server = csock.create_server {"127.0.0.1", 0}
+    local port = server:getsockname()[2]
+    local all, free = {server}, true
+    for _, host in ipairs {"::1", "127.0.0.2"} do
+      local ok, sock = pcall(refusing, {host, port})
+      if ok then all[#all + 1] = sock
+      elseif sock.code == "EADDRINUSE" then free = false end
+    end
+    local closing = helper.closer(table.unpack(all))
+    if free then return server, closing end
+    getmetatable(closing).__close()
   end
 end
 
@@ -282,7 +314,8 @@ describe("create_connection", function()
   it("passes by an address that refuses, at once", function()
     made_up(finally)
     both(function()
-      local server <close> = csock.create_server {"127.0.0.1", 0}
+      local server, all = server_and_refusals()
+      local _all <close> = all
       local port = server:getsockname()[2]
       local took
       repeat -- one that passes by later than at once does so each time
@@ -335,7 +368,9 @@ describe("create_connection", function()
   it("raises the last error, which has them all", function()
     made_up(finally)
     both(function()
-      local hole <close> = silent "::1"
+      local hole, taken = hole_and(refusing)
+      local _hole <close> = hole
+      local _taken <close> = taken
       local err = raises(csock.error, csock.create_connection,
         {"::1 127.0.0.1", hole[1]}, 0.4)
       assert.are.equal("ECONNREFUSED", err.code)
