@@ -2,23 +2,23 @@
 
 local csock = require "csock"
 local helper = require "spec.helper"
-local unused_port = helper.unused_port
 local misused = helper.misused
 
 local loop = csock.loop
 
 describe("CreateServerTest", function()
   it("test_address: what was asked for", function()
-    local port = unused_port()
-    do
+    helper.with_unused_port(function(port)
       local sock <close> = csock.create_server {"127.0.0.1", port}
       assert.are.equal("127.0.0.1", sock:getsockname()[1])
       assert.are.equal(port, sock:getsockname()[2])
-    end
-    local sock <close> = csock.create_server({"::1", port},
-      {family = csock.AF_INET6})
-    assert.are.equal("::1", sock:getsockname()[1])
-    assert.are.equal(port, sock:getsockname()[2])
+    end)
+    helper.with_unused_port(function(port)
+      local sock <close> = csock.create_server({"::1", port},
+        {family = csock.AF_INET6})
+      assert.are.equal("::1", sock:getsockname()[1])
+      assert.are.equal(port, sock:getsockname()[2])
+    end)
   end)
 
   it("test_family_and_type: streams of that family", function()
@@ -64,14 +64,14 @@ describe("CreateServerFunctionalTest", function()
     loop.run(function()
       local server <close> = csock.create_server({"", 0}, options)
       local port = server:getsockname()[2]
-      server.timeout = 5
+      server.timeout = 40
       local task = loop.spawn(function()
         local conn <close> = server:accept()
         local message = conn:recv(1024)
         if message ~= "" then conn:sendall(message) end
       end)
       local client <close> = csock.socket(family)
-      client.timeout = 5
+      client.timeout = 40
       client:connect {host, port}
       client:sendall "foo"
       assert.are.equal("foo", client:recv(1024))
@@ -119,7 +119,7 @@ describe("create_server", function()
     assert.is_true(sock.reuseaddr)
     assert.is_true(sock.acceptconn)
     -- a queue of one is full with one connection: the next has to wait
-    local first <close> = csock.create_connection(sock:getsockname(), 5)
+    local first <close> = csock.create_connection(sock:getsockname(), 40)
     assert.are.equal(first:getsockname(), select(2, sock:accept()))
   end)
 

@@ -57,7 +57,7 @@ end
 --- A connection to a server, closed after the test.
 function example.connect(server)
   local sock = csock.create_connection({"127.0.0.1", server.port},
-    helper.slow and 60 or 5)
+    helper.slow and 200 or 40)
   return sock
 end
 

@@ -19,7 +19,7 @@ Client.__close = function(self) self.file:close() self.sock:close() end
 
 local function connect(broker)
   local client = setmetatable({sock = csock.socket(csock.AF_UNIX)}, Client)
-  client.sock.timeout = helper.slow and 60 or 5
+  client.sock.timeout = helper.slow and 200 or 40
   client.sock:connect(broker.path)
   client.file = client.sock:makefile "r"
   return client

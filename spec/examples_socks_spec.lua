@@ -9,7 +9,7 @@ local GREETING, AGREED = "\5\1\0", "\5\0"
 -- Where the proxy is to go.
 local function listen(family, host)
   local listener = csock.socket(family or csock.AF_INET)
-  listener.timeout = helper.slow and 60 or 5
+  listener.timeout = helper.slow and 200 or 40
   local ok, err = pcall(listener.bind, listener, {host or "127.0.0.1", 0})
   if not ok then
     listener:close()
@@ -139,7 +139,7 @@ describe("examples/socks.lua", function()
   end)
 
   it("says why it could not connect", function()
-    local closed = helper.unused_port()
+    local closed = helper.deserted_port()
     for request, wanted in pairs {
       [by_number(closed)] = 5, [by_name("localhost", closed)] = 5,
       [by_name("no-such-host.invalid", 80)] = 4, [by_name("", 80)] = 4,

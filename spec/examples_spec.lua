@@ -69,7 +69,7 @@ end)
 describe("examples/server.lua", function()
   it("is a threading server by itself", function()
     local server = example.serve("server", 0)
-    local idle <close> = csock.create_connection({"127.0.0.1", server.port}, 5)
+    local idle <close> = csock.create_connection({"127.0.0.1", server.port}, 40)
     local output = ending(start("client", "-p", server.port, "hello"))
     assert.matches("Received: HELLO\n", output)
     idle:sendall "bye"
@@ -118,10 +118,7 @@ with socketserver.TCPServer(("localhost", 0), Upper) as server:
   end)
 
   it("says what is wrong when nobody listens", function()
-    local listener = csock.socket()
-    listener:bind {"127.0.0.1", 0}
-    local port = listener:getsockname().port
-    listener:close()
+    local port = helper.deserted_port()
     local output, how = ending(start("client", "-p", port, "hello"))
     assert.are.equal("exit 1", how)
     assert.matches("ECONNREFUSED", output)

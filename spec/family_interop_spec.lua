@@ -70,7 +70,7 @@ with socket.socket(getattr(socket, family), getattr(socket, kind),
 -- printed of itself).  check gets what Python saw of the sender and of itself.
 local function exchange(case, check)
   local sock = helper.socket(case.family, csock[case.kind], case.proto)
-  sock.timeout = 10
+  sock.timeout = 40
   sock:bind(case.bind)
   local token = random_bytes(16)        -- others may use the family as well
   local process = python(turn, case.family, case.kind, case.proto, case.skip,
@@ -181,7 +181,7 @@ print("ends")
 ]], path)
     assert.are.equal("listens", process:read "l")
     local sock <close> = csock.socket(csock.AF_UNIX, csock.SOCK_SEQPACKET)
-    sock.timeout = 10
+    sock.timeout = 40
     sock:connect(path)
     local sent = {}
     for i, size in ipairs {1, math.random(2, 1000), 60000} do

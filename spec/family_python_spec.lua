@@ -105,7 +105,7 @@ local function two_on_can()
   local server, client = can(SOCK_RAW, "CAN_RAW"), can(SOCK_RAW, "CAN_RAW")
   unless("ENODEV", interface, server.bind, server, {interface})
   client:bind {interface}
-  server.timeout = 5
+  server.timeout = 40
   return server, client
 end
 
@@ -226,7 +226,7 @@ local function two_of_rds()
     client:bind {"127.0.0.1", 0}
   end)
   if not ok then helper.pending("bind: " .. tostring(err.strerror)) end
-  server.timeout = 5
+  server.timeout = 40
   return server, client, {"127.0.0.1", server:getsockname().port}
 end
 
@@ -383,7 +383,7 @@ local function udplite()
   local sock = helper.socket("AF_INET", SOCK_DGRAM,
     csock.IPPROTO_UDPLITE or -1)
   sock:bind {"127.0.0.1", 0}
-  sock.timeout = 5
+  sock.timeout = 40
   return sock
 end
 
@@ -435,7 +435,7 @@ local STYPE, LOWER, UPPER = 2000, 200, 210
 local function tipc(kind)
   local server = helper.socket("AF_TIPC", kind)
   local client = helper.socket("AF_TIPC", kind)
-  server.timeout, client.timeout = 5, 5
+  server.timeout, client.timeout = 40, 40
   server:setsockopt(csock.SOL_SOCKET, csock.SO_REUSEADDR, 1)
   server:bind {csock.TIPC_ADDR_NAMESEQ, STYPE, LOWER, UPPER}
   return server, client,

@@ -474,7 +474,7 @@ describe("bytes that no system would give", function()
     end
     local protos = {0, csock.CAN_RAW or 0, csock.CAN_ISOTP or 0,
       csock.CAN_J1939 or 0}
-    for _ = 1, helper.slow and 500 or 5000 do
+    for _ = 1, helper.slow and 300 or 1500 do
       local noise = {}
       for i = 1, math.random(0, 126) do noise[i] = math.random(0, 255) end
       local family = families[math.random(#families)]

@@ -19,7 +19,7 @@ end
 
 local function raw(family, proto)
   local sock = helper.socket(family, SOCK_RAW, proto)
-  sock.timeout = 5
+  sock.timeout = 40
   return sock
 end
 
@@ -53,7 +53,7 @@ local home = "\127\0\0\1"
 -- A datagram socket on the loopback interface, its port.
 local function receiver()
   local sock = csock.socket(AF_INET, SOCK_DGRAM)
-  sock.timeout = 5
+  sock.timeout = 40
   sock:bind {"127.0.0.1", 0}
   return sock, sock:getsockname().port
 end
@@ -155,7 +155,7 @@ local none = ("\0"):rep(6)
 
 local function on_loopback(kind)
   local sock = helper.socket("AF_PACKET", kind)
-  sock.timeout = 5
+  sock.timeout = 40
   sock:bind {"lo", ETHERTYPE}
   return sock
 end
@@ -387,7 +387,7 @@ describe("a VSOCK socket", function()
   -- The machine's own, without a host; a kernel may lack it.
   local function listener()
     local sock = helper.socket("AF_VSOCK", csock.SOCK_STREAM)
-    sock.timeout = 5
+    sock.timeout = 40
     local ok, err = pcall(sock.bind, sock,
       {csock.VMADDR_CID_LOCAL, csock.VMADDR_PORT_ANY})
     if not ok then
@@ -416,7 +416,7 @@ describe("a VSOCK socket", function()
   everywhere("moves a stream on the machine", function()
     local server = listener()
     local client = helper.socket("AF_VSOCK", csock.SOCK_STREAM)
-    client.timeout = 5
+    client.timeout = 40
     client:connect(server:getsockname())
     local conn <close>, peer = server:accept()
     assert.are.equal(client:getsockname(), peer)
@@ -442,7 +442,7 @@ describe("a UDP-Lite socket", function()
     two:setsockopt(csock.IPPROTO_UDPLITE, csock.UDPLITE_RECV_CSCOV, 8)
     assert.are.equal(8, one:getsockopt(csock.IPPROTO_UDPLITE,
       csock.UDPLITE_SEND_CSCOV))
-    two.timeout = 5
+    two.timeout = 40
     two:bind {"127.0.0.1", 0}
     one:sendto("partly", two:getsockname())
     assert.are.equal("partly", two:recv(100))

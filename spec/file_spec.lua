@@ -740,23 +740,26 @@ describe("a file", function()
   end)
 
   it("gives a slow peer its timeout for each piece", function()
-    loop.run(function()
-      for _, size in ipairs(sizes) do
-        local a, b = csock.socketpair()
-        a.timeout = helper.slow and 2 or 0.15
-        local task = loop.spawn(function()
-          for byte in ("12 first\nsecond\nabcde"):gmatch "." do
-            loop.sleep(0.01)
-            b:sendall(byte)
-          end
-          b:close()
-        end)
-        local f <close> = a:makefile("rb", size)
-        a:close()
-        assert.are.same({12, " first", "second\n", "abc", "de"},
-          {f:read("n", "l", "L", 3, "a")})
-        task:join()
-      end
+    helper.by_clock(0.05, function(long)
+      loop.run(function()
+        for _, size in ipairs(sizes) do
+          local a, b = csock.socketpair()
+          local _b <close> = b
+          a.timeout = long
+          local task = loop.spawn(function()
+            for byte in ("12 first\nsecond\nabcde"):gmatch "." do
+              loop.sleep(long / 10)
+              b:sendall(byte)
+            end
+            b:close()
+          end)
+          local f <close> = a:makefile("rb", size)
+          a:close()
+          assert.are.same({12, " first", "second\n", "abc", "de"},
+            {f:read("n", "l", "L", 3, "a")})
+          task:join()
+        end
+      end)
     end)
   end)
 end)
@@ -1014,7 +1017,7 @@ describe("a file that is tied to another", function()
   local function test(name, f)
     it(name, everywhere(function()
       a, b = csock.socketpair()
-      a.timeout, b.timeout = 5, 5
+      a.timeout, b.timeout = 40, 40
       r, w = a:makefile("rb"), a:makefile("wb", 1 << 22)
       assert.is_true(r:tie(w))
       f()
@@ -1039,7 +1042,7 @@ describe("a file that is tied to another", function()
         assert.is_true(not ok and csock.isinstance(err, csock.timeout))
         assert.are.equal("question", b:recv(100))
         b:sendall "x\n\n" -- what has come makes it readable again
-        a.timeout = 5
+        a.timeout = 40
         assert.are.equal("x\n\n", f:read(3))
       end
     end
@@ -1098,7 +1101,7 @@ describe("a file that is tied to another", function()
     a.timeout = 0.001
     raises(csock.timeout, r.read, r, 1)
     assert.is_false(core.socket.readable(b, 0))
-    a.timeout = 5
+    a.timeout = 40
     r:tie(w)
     w:close()
     b:sendall "z"
@@ -1129,7 +1132,7 @@ describe("a file that is tied to another", function()
       assert.is_true(text == g:read(#text))
       g:write "end\n"
       g:flush()
-      assert.are.equal("end\n", task:join(5))
+      assert.are.equal("end\n", task:join(40))
     end)
   end)
 
@@ -1146,10 +1149,10 @@ describe("a file that is tied to another", function()
         local h <close> = d:makefile()
         return #h:read(1 << 21)
       end)
-      local ok, err = task:join(5)
+      local ok, err = task:join(40)
       assert.is_false(ok)
       assert.are.equal("EBADF", err.code)
-      assert.are.equal(1 << 21, all:join(5))
+      assert.are.equal(1 << 21, all:join(40))
       g:close()
     end)
   end)
@@ -1217,7 +1220,7 @@ describe("a socket with files", function()
       loop.sleep(0.01)
       close(f, g)
       for i = 1, 3 do
-        local ok, err = tasks[i]:join(1)
+        local ok, err = tasks[i]:join(40)
         assert.is_false(ok)
         assert.are.equal("EBADF", err.code)
       end

@@ -331,7 +331,6 @@ describe("a forking server", function()
   it("collects in handle_timeout what was left", function()
     local server <close> = ForkingTCPServer(anywhere, Patient)
     server.block_on_close = false
-    server.timeout = 0.001
     local client <close> = connect(server)
     server:handle_request()
     local _, child = next(server.active_children)
@@ -339,6 +338,7 @@ describe("a forking server", function()
     client:sendall "x"
     assert.are.equal("begunX", read_all(client))
     child:wait()
+    server.timeout = 0.001
     server:handle_request() -- nobody comes
     assert.are.same({}, server.active_children)
   end)

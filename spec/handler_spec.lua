@@ -34,7 +34,7 @@ local Keeping = class("Keeping", TCPServer, {
 -- the client's address.
 local function request(handler, words)
   local server <close> = Keeping(handler)
-  local client <close> = csock.create_connection(server.server_address, 5)
+  local client <close> = csock.create_connection(server.server_address, 40)
   local address = client:getsockname()
   if words then client:sendall(words) end
   server:handle_request()
@@ -691,7 +691,7 @@ describe("a handler of datagrams", function()
       end,
     })
     local client <close> = csock.socket(csock.AF_INET, csock.SOCK_DGRAM)
-    client.timeout = 5
+    client.timeout = 40
     client:sendto("hello", server.server_address)
     server:handle_request()
     local data, address = client:recvfrom(100)
@@ -787,7 +787,7 @@ describe("StreamRequestHandler", function()
           self.rfile:readline()
         end))
       local task = loop.spawn(server.handle_request, server)
-      local client <close> = csock.create_connection(server.server_address, 5)
+      local client <close> = csock.create_connection(server.server_address, 40)
       assert.are.equal("first", client:recv(100))
       client:sendall "\n"
       task:join()
@@ -802,7 +802,7 @@ describe("StreamRequestHandler", function()
         written = self.wfile:write(("x"):rep(size))
       end, {timeout = 5}))
       local task = loop.spawn(server.handle_request, server)
-      local client <close> = csock.create_connection(server.server_address, 5)
+      local client <close> = csock.create_connection(server.server_address, 40)
       assert.are.equal(size, #read_all(client))
       task:join()
       assert.are.equal(size, written)
@@ -821,11 +821,11 @@ describe("StreamRequestHandler", function()
           self.wfile:write "second"
         end, {wbufsize = 100}))
       local task = loop.spawn(server.handle_request, server)
-      local client <close> = csock.create_connection(server.server_address, 5)
+      local client <close> = csock.create_connection(server.server_address, 40)
       while not step.written do loop.sleep(0) end
       client.timeout = 0
       assert.is_false(pcall(client.recv, client, 100))
-      client.timeout = 5
+      client.timeout = 40
       client:sendall "\n"
       assert.are.equal("first second", read_all(client))
       task:join()
@@ -855,7 +855,7 @@ describe("StreamRequestHandler", function()
       self.wfile:write "for nobody"
       self.request:shutdown(csock.SHUT_WR)
     end, {wbufsize = 100}))
-    local client <close> = csock.create_connection(server.server_address, 5)
+    local client <close> = csock.create_connection(server.server_address, 40)
     server:handle_request()
     assert.are.equal("", client:recv(1))
     assert.are.equal(0, #server.failures)
@@ -925,7 +925,7 @@ describe("DatagramRequestHandler", function()
     })
     local server <close> = Server({"127.0.0.1", 0}, handling(Datagram, handle))
     local client <close> = csock.socket(csock.AF_INET, csock.SOCK_DGRAM)
-    client.timeout = 5
+    client.timeout = 40
     client:sendto(data, server.server_address)
     server:handle_request()
     return client:recv(10000)

@@ -1,6 +1,7 @@
 -- helper: what every spec stands on.  It is loaded once, before all specs, and
 -- watches each test: none may leave a descriptor or a task behind, and none
--- may take longer than the deadline.  It asserts nothing about csock itself,
+-- may take longer than the deadline, which is for what hangs: it is far beyond
+-- what a busy machine needs.  It asserts nothing about csock itself,
 -- and works, with fewer checks, where csock or /proc is not there.
 -- Invariant: after a test, passed or failed, all that was made through this
 -- module is gone.
@@ -12,7 +13,7 @@ local helper = {}
 
 -- CSOCK_SLOW is set where all runs slowly (valgrind); specs may scale by it.
 helper.slow = os.getenv "CSOCK_SLOW" ~= nil
-local deadline = helper.slow and 100 or 10
+local deadline = helper.slow and 300 or 60
 
 -- By hand, without make, the module built last is the one to test.
 if not package.searchpath("csock.core", package.cpath) then
@@ -45,6 +46,18 @@ end
 -- Of the private C module only these two, where it is there.
 local alarm = loaded and core.process.alarm or function() end
 local live_tasks = loaded and core.loop.live or function() return 0 end
+
+-- A part of the specs -----------------------------------------------------
+
+-- With CSOCK_PART=2/3 every third file is run, from the second on: what runs
+-- side by side is a whole together.
+local which, of = (os.getenv "CSOCK_PART" or "1/1"):match "^(%d+)/(%d+)$"
+busted.subscribe({"suite", "start"}, function(suite)
+  local files = busted.children(suite)
+  local all = table.move(files, 1, #files, 1, {})
+  for i = 1, #all do files[i] = all[which + (i - 1) * of] end
+  return nil, true
+end)
 
 -- Leaks -------------------------------------------------------------------
 
@@ -120,6 +133,18 @@ end
 local function no_deadline()
   debug.sethook()
   alarm(0)
+end
+
+--- Runs f(seconds), in which that is a long time: what is to happen at once
+--- happens before, what is to wait waits longer.  A busy machine may hold up
+--- any process for as long; if f fails, it is given four times as much, a few
+--- times over: what is wrong stays wrong.
+function helper.by_clock(seconds, f)
+  for _ = 1, 3 do
+    if pcall(f, seconds) then return end
+    seconds = 4 * seconds
+  end
+  f(seconds)
 end
 
 -- Things that a test needs for its own time -------------------------------
@@ -304,24 +329,60 @@ end
 
 -- Ports --------------------------------------------------------------------
 
---- A port that was free a moment ago.
-function helper.unused_port()
-  local csock = require "csock"
-  local probe <close> = csock.socket()
-  probe:bind {"127.0.0.1", 0}
-  return probe:getsockname()[2]
-end
-
---- Binds the socket to such a port, another one if somebody was faster: the
---- port.
-function helper.bind_unused(sock, host)
+--- Calls f(port) with a port that was free a moment ago, again with another one
+--- where somebody was faster: what it returns.
+function helper.with_unused_port(f)
   local csock = require "csock"
   while true do
-    local port = helper.unused_port()
-    local ok, err = pcall(sock.bind, sock, {host, port})
-    if ok then return port end
-    if err.errno ~= csock.EADDRINUSE then error(err, 0) end
+    local port
+    do
+      local probe <close> = csock.socket()
+      probe:bind {"127.0.0.1", 0}
+      port = probe:getsockname()[2]
+    end
+    local ok, result = pcall(f, port)
+    if ok then return result end
+    if not csock.isinstance(result, csock.error) or
+      result.errno ~= csock.EADDRINUSE then
+      error(result, 0)
+    end
   end
+end
+
+--- Binds the socket to such a port: the port.
+function helper.bind_unused(sock, host)
+  return helper.with_unused_port(function(port)
+    sock:bind {host, port}
+    return port
+  end)
+end
+
+--- A port at which nobody listens and, until the test has ended, nobody else
+--- can: it is taken, at all addresses of this machine.
+function helper.deserted_port()
+  local csock = require "csock"
+  local _, sock = pcall(function()
+    local sock = csock.socket(csock.AF_INET6)
+    sock.ipv6only = false
+    sock:bind {"::", 0}
+    return sock
+  end)
+  if csock.isinstance(sock, csock.error) then   -- no IPv6 here
+    sock = csock.socket()
+    sock:bind {"", 0}
+  end
+  cleanups[#cleanups + 1] = function() sock:close() end
+  return sock:getsockname()[2]
+end
+
+--- A port for datagrams, at which none from anybody else arrives: the same.
+function helper.deserted_datagrams()
+  local csock = require "csock"
+  local sock = csock.socket(csock.AF_INET, csock.SOCK_DGRAM)
+  cleanups[#cleanups + 1] = function() sock:close() end
+  sock:bind {"127.0.0.1", 0}
+  sock:connect(sock:getsockname())
+  return sock:getsockname()[2]
 end
 
 -- Assertions of several specs ---------------------------------------------

@@ -32,7 +32,7 @@ local function is_waiting(client)
   for _ = 1, 20 do loop.sleep(0) end
   client.timeout = 0
   local ok, err = pcall(client.recv, client, 100)
-  client.timeout = 5
+  client.timeout = 40
   return not ok and csock.isinstance(err, csock.BlockingIOError)
 end
 
@@ -196,7 +196,7 @@ describe("max_connections", function()
       assert.are.equal(1, server.stats.accepted)
       first:close()
       server.timeout = nil
-      server.timeout = 5
+      server.timeout = 40
       server:handle_request()
       assert.are.equal("b", ask(second, "b"))
     end)
@@ -214,7 +214,7 @@ describe("max_connections", function()
       self.request[2]:sendto(self.request[1], self.client_address)
     end}), function(server)
       local client <close> = csock.socket(csock.AF_INET, csock.SOCK_DGRAM)
-      client.timeout = 5
+      client.timeout = 40
       client:sendto("1", server.server_address)
       client:sendto("2", server.server_address)
       assert.is_true(is_waiting(client))
@@ -275,16 +275,17 @@ describe("slow_callback", function()
     local name = helper.tmpdir() .. "/slow.lua"
     local file = assert(io.open(name, "w"))
     file:write [[
+      local seconds = tonumber(...)
       local csock = require "csock"
       local loop, socketserver = csock.loop, csock.socketserver
       local Server = csock.class("Server", socketserver.ThreadingTCPServer, {
-        slow_callback = 0.05,
+        slow_callback = seconds,
       })
       warn "@on"
       local server = Server({"127.0.0.1", 0}, {handle = function(self)
         if self.request:recv(10) == "quick" then return end
         local start = loop.now()
-        while loop.now() < start + 0.1 do end -- line 10
+        while loop.now() < start + 2 * seconds do end -- line 11
       end})
       loop.run(function()
         local task = loop.spawn(server.serve_forever, server)
@@ -299,13 +300,13 @@ describe("slow_callback", function()
       end)
     ]]
     file:close()
-    local process = helper.spawn_process("sh -c " .. helper.quote("exec env " ..
-      helper.lua .. " " .. name .. " 2>&1"))
-    local text = process:read "a"
-    assert.matches("ran [%d.]+ s without a wait, at %S*slow%.lua:%d+", text)
-    if not helper.slow then
+    helper.by_clock(0.05, function(seconds)
+      local process = helper.spawn_process("sh -c " .. helper.quote(
+        ("exec env %s %s %g 2>&1"):format(helper.lua, name, seconds)))
+      local text = process:read "a"
+      assert.matches("ran [%d.]+ s without a wait, at %S*slow%.lua:11", text)
       assert.are.equal(1, select(2, text:gsub("slow%.lua:", "")), text)
-    end
+    end)
   end)
 end)
 

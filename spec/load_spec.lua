@@ -5,7 +5,7 @@ local helper = require "spec.helper"
 local csock = require "csock"
 local loop = require "csock.loop"
 
-local patience = helper.slow and 50 or 10
+local patience = helper.slow and 200 or 40
 local seconds = 1
 
 -- Answers HTTP requests with the number of the process, or PING as Redis does.
@@ -109,8 +109,6 @@ local function under_wrk(server, f)
 end
 
 describe("under wrk's load", function()
-  before_each(function() helper.deadline(helper.slow and 100 or 20) end)
-
   it("a worker that is killed loses only what it has in its hands", function()
     need "wrk"
     local server, kills = start("PreforkTCPServer", "http"), 0
@@ -164,7 +162,6 @@ end)
 describe("under redis-benchmark's load", function()
   it("a reload fails no request", function()
     need "redis-benchmark"
-    helper.deadline(helper.slow and 100 or 20)
     local server = start("PreforkTCPServer", "redis")
     local benchmark = helper.spawn_process(
       ("redis-benchmark -p %d -c 20 -n 40000 -t ping_mbulk -q 2>&1"):format(
@@ -194,7 +191,6 @@ describe("SIGTERM under load", function()
     for _, keep in ipairs {false, true} do
       it(("is survived by each request that %s has read, %s"):format(kind,
         keep and "one after another" or "of one connection each"), function()
-        helper.deadline(helper.slow and 100 or 20)
         local server, answered, done = start(kind, "http"), {}, 0
         local function client(i)
           local n = 0

@@ -622,7 +622,7 @@ describe("a task", function()
         local task = loop.spawn(function()
           local _guard <close> = closing(function()
             order[#order + 1] = "close begins"
-            loop.sleep(0.01)
+            while order[2] == nil do loop.sleep(0.001) end
             order[#order + 1] = "close ends"
           end)
           loop.sleep(0)

@@ -424,7 +424,7 @@ describe("a threading server", function()
         local task = loop.spawn(server.serve_forever, server)
         for _ = 1, 2 do
           local client <close> = csock.create_connection(server.server_address)
-          client.timeout = 5
+          client.timeout = 40
           print(client:recv(1) == "")
         end
         server:shutdown()
@@ -1087,7 +1087,7 @@ describe("a threading server survives", function()
       local server <close> = ThreadingUDPServer(anywhere, UpperDatagram)
       local task = loop.spawn(server.serve_forever, server)
       local client <close> = csock.socket(csock.AF_INET, csock.SOCK_DGRAM)
-      client.timeout = 5
+      client.timeout = 40
       for i = 1, n, 50 do -- as many as surely find room in a buffer
         for k = i, i + 49 do
           client:sendto("word " .. k, server.server_address)

@@ -161,12 +161,12 @@ describe("GeneralModuleTests", function()
         print "go"
         print(pcall(c.sendall, c, data))
         if not with_timeout then return end
-        c:settimeout(0.5)
+        c:settimeout(0.2)
         print "again"
         local start = csock.loop.now()
         local ok, err = pcall(c.sendall, c, data)
         print(ok, csock.isinstance(err, csock.timeout), err.op,
-          csock.loop.now() - start >= 0.5)]]):format(with_timeout))))
+          csock.loop.now() - start >= 0.2)]]):format(with_timeout))))
     assert.are.equal("go", process:read "l")
     process:until_asleep()
     process:kill "INT"

@@ -133,7 +133,7 @@ for class, meth in pairs(methods) do
     it("testCount: so many bytes", function()
       local count = SIZE // 2 + 7
       local received = exchange(function(sock)
-        sock.timeout = 5
+        sock.timeout = 40
         local file <close> = open()
         assert.equal(count, sock[meth](sock, file, nil, count))
         assert.equal(count, file:seek())
@@ -143,7 +143,7 @@ for class, meth in pairs(methods) do
 
     it("testCountSmall: one byte", function()
       local received = exchange(function(sock)
-        sock.timeout = 5
+        sock.timeout = 40
         local file <close> = open()
         assert.equal(1, sock[meth](sock, file, 0, 1))
         assert.equal(1, file:seek())
@@ -174,7 +174,7 @@ for class, meth in pairs(methods) do
 
     it("testWithTimeout: one that does not come", function()
       local received = exchange(function(sock)
-        sock.timeout = 5
+        sock.timeout = 40
         local file <close> = open()
         assert.equal(SIZE, sock[meth](sock, file))
       end)
@@ -272,15 +272,18 @@ for _, name in ipairs {"sendfile", "_sendfile_use_sendfile",
     end
 
     it("has its timeout for each step, outside of tasks too", function()
-      local received = exchange_outside(function(sock)
-        sock.timeout = 0.5
-        sock.sndbuf = 65536
-        local source <close> = open()
-        local start = loop.now()
-        assert.equal(SIZE, sock[name](sock, source))
-        assert.is_true(loop.now() - start > 0.5)
-      end, "if loop.now() < start + 1 then loop.sleep(0.1) end")
-      assert.is_true(received == data)
+      helper.by_clock(0.1, function(long)
+        local received = exchange_outside(function(sock)
+          sock.timeout = long
+          sock.sndbuf = 65536
+          local source <close> = open()
+          local start = loop.now()
+          assert.equal(SIZE, sock[name](sock, source))
+          assert.is_true(loop.now() - start > long)
+        end, ("if loop.now() < start + %g then loop.sleep(%g) end"):format(
+          2 * long, long / 5))
+        assert.is_true(received == data)
+      end)
     end)
 
     it("begins at the offset, wherever the file was, and leaves it behind "
@@ -330,18 +333,21 @@ for _, name in ipairs {"sendfile", "_sendfile_use_sendfile",
     end)
 
     it("has its timeout for each step", function()
-      loop.run(function()
-        local _all <close>, a, b = pair()
-        a.timeout = 0.5
-        local file <close> = open()
-        local task = loop.spawn(function() return a[name](a, file) end)
-        local buffer, n, start = csock.buffer(65536), 0, loop.now()
-        while loop.now() < start + 0.8 do
-          loop.sleep(0.05)
-          n = n + b:recv_into(buffer)
-        end
-        while n < SIZE do n = n + b:recv_into(buffer) end
-        assert.equal(SIZE, task:join())
+      helper.by_clock(0.1, function(long)
+        loop.run(function()
+          local _all <close>, a, b = pair()
+          a.timeout = long
+          local file <close> = open()
+          local task = loop.spawn(function() return a[name](a, file) end)
+          local buffer, n, start = csock.buffer(65536), 0, loop.now()
+          while loop.now() < start + 1.6 * long do
+            loop.sleep(long / 10)
+            n = n + b:recv_into(buffer)
+          end
+          b.timeout = long
+          while n < SIZE do n = n + b:recv_into(buffer) end
+          assert.equal(SIZE, task:join())
+        end)
       end)
     end)
 

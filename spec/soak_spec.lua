@@ -4,7 +4,6 @@ local helper = require "spec.helper"
 
 describe("a threading server in bad company", function()
   it("answers all others, and is as before when all have gone", function()
-    helper.deadline(helper.slow and 100 or 30)
     local program = helper.spawn_process(helper.lua ..
       " spec/soak.lua 2 300 100 2>&1")
     local text = program:read "a"

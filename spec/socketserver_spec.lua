@@ -24,7 +24,7 @@ end
 
 local function receive_line(sock)
   local pieces = {}
-  sock.timeout = 5
+  sock.timeout = 40
   repeat
     local data = sock:recv(100)
     pieces[#pieces + 1] = data

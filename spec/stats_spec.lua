@@ -197,7 +197,7 @@ describe("the stats of a server", function()
         self.request[2]:sendto(self.request[1] .. "!", self.client_address)
       end})
       local client <close> = csock.socket(csock.AF_INET, csock.SOCK_DGRAM)
-      client.timeout = 5
+      client.timeout = 40
       for _ = 1, 2 do
         client:sendto("abc", server.server_address)
         server:handle_request()
@@ -256,7 +256,7 @@ describe("bytes are counted", function()
   local function counted(f, family)
     return function()
       local a, b = csock.socketpair(csock.AF_UNIX, family)
-      a.timeout, b.timeout = 5, 5
+      a.timeout, b.timeout = 40, 40
       f(a, b)
       assert.are.same({0, 5, 5, 0}, {traffic(a), select(2, traffic(a)),
         traffic(b)})

@@ -249,7 +249,7 @@ describe("peercred", function()
     file:close()
     local client = helper.spawn_process(helper.lua .. " " .. path ..
       "/client.lua")
-    server.timeout = 8
+    server.timeout = 40
     server:handle_request()
     assert.are.equal(client.pid, seen.pid)
   end)

@@ -7,7 +7,7 @@ local csock = require "csock"
 local loop = require "csock.loop"
 
 local visit = {
-  patience = helper.slow and 50 or 5,
+  patience = helper.slow and 200 or 40,
   anywhere = {"127.0.0.1", 0},
 }
 
