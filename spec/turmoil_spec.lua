@@ -65,9 +65,12 @@ local function state()
     collectgarbage "count" // 1)
 end
 
+-- Nothing may end, and give a descriptor back, once all are taken: with that
+-- one a connection would be accepted, and not answered for want of another.
 local hogs = {}
-local function hog()
+local function hog(server)
   local ok, sock
+  while server.stats.active > 1 do loop.sleep(0.01) end
   repeat
     ok, sock = pcall(csock.socket)
     if ok then hogs[#hogs + 1] = sock end
@@ -82,7 +85,9 @@ end
 
 loop.run(function()
   local server <close> = Server({"127.0.0.1", 0}, {handle = handle})
-  local _usr1 <close> = loop.on_signal("USR1", hog)
+  local _usr1 <close> = loop.on_signal("USR1", function()
+    hog(server)
+  end)
   local _usr2 <close> = loop.on_signal("USR2", let_go)
   print(server.server_address.port)
   print(state())
