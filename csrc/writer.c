@@ -351,6 +351,42 @@ static int file_close(lua_State *L) {
   return closek(L, LUA_OK, 0);
 }
 
+/* A file of the plain class at 'arg', open, over a socket that is open: to end
+** it can neither fail nor call anybody's code; NULL. */
+static cs_File *to_simple(lua_State *L, int arg) {
+  const void *meta = NULL;
+  cs_File *f = lua_touserdata(L, arg);
+  if (f != NULL && lua_getmetatable(L, arg)) {
+    meta = lua_topointer(L, -1);
+    lua_pop(L, 1);
+  }
+  if (meta == NULL || meta != cs_loop(L)->filemeta) return NULL;
+  return f->sock != NULL && !f->sock->closed ? f : NULL;
+}
+
+/* finish(rfile, wfile) -> true: both are closed.  Nothing, and nothing closed,
+** where that could wait, fail or mean something else. */
+static int file_finish(lua_State *L) {
+  cs_File *files[2] = {to_simple(L, 1), to_simple(L, 2)};
+  lua_settop(L, 2);
+  if (files[0] == NULL || files[1] == NULL || cs_unsent(files[0]) > 0) return 0;
+  if (cs_unsent(files[1]) > 0 &&
+      (cs_loop(L)->current == NULL || cs_flushnow(L, files[1]) != 0))
+    return 0;
+  for (int i = 0; i < 2; i++) {
+    cs_endfile(files[i]);
+    lua_pushnil(L); /* a closed file keeps no socket */
+    lua_setiuservalue(L, i + 1, CS_FILESOCKET);
+  }
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
+static const luaL_Reg writer_funcs[] = {
+    {"finish", file_finish},
+    {NULL, NULL},
+};
+
 static const luaL_Reg writer_methods[] = {
     {"close", file_close}, {"flush", file_flush},
     {"write", file_write}, {"writelines", file_writelines},
@@ -360,6 +396,7 @@ static const luaL_Reg writer_methods[] = {
 /* Adds its methods to core.file. */
 void cs_open_writer(lua_State *L) {
   lua_getfield(L, -1, "file");
+  cs_setfuncs(L, writer_funcs);
   lua_getfield(L, -1, "methods");
   cs_setfuncs(L, writer_methods);
   lua_pop(L, 2);
