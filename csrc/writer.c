@@ -18,6 +18,8 @@
 #include "file.h"
 #include "writer.h"
 
+#define FIRST 1024 /* bytes that are enough to collect most of small answers */
+
 /*
 ** Sending
 */
@@ -56,10 +58,25 @@ static int flush(cs_File *f, cs_Handle *h, int dontwait) {
   return n < 0 ? n : 0;
 }
 
-/* Have memory to collect in: 0, or -ENOMEM. */
-static int have_memory(cs_File *f) {
-  if (f->out == NULL) f->out = malloc(f->size);
-  return f->out == NULL ? -ENOMEM : 0;
+/* How many bytes the memory to collect in has when it was doubled so often. */
+static size_t room_of(const cs_File *f, unsigned grown) {
+  size_t room = (size_t)FIRST << grown;
+  return room < f->size ? room : f->size;
+}
+
+/* Have memory to collect up to 'n' bytes in, which are no more than the file's
+** size: 0, or -ENOMEM.  It grows with what is collected: most of many
+** connections that wait have written little. */
+static int have_memory(cs_File *f, size_t n) {
+  unsigned grown = f->grown;
+  char *out;
+  if (f->out != NULL && n <= room_of(f, grown)) return 0;
+  while (n > room_of(f, grown)) grown++;
+  out = realloc(f->out, room_of(f, grown));
+  if (out == NULL) return -ENOMEM;
+  f->out = out;
+  f->grown = (unsigned char)grown;
+  return 0;
 }
 
 /* Collect a piece if there is room: 1, 0 if not, -ENOMEM. */
@@ -67,12 +84,12 @@ static int collect(cs_File *f, const char *data, size_t len) {
   size_t have = cs_unsent(f);
   if (have + len > f->size) return 0;
   if (len == 0) return 1;
-  if (have_memory(f) != 0) return -ENOMEM;
   if (f->filled + len > f->size) {
     memmove(f->out, f->out + f->sent, have);
     f->sent = 0;
     f->filled = have;
   }
+  if (have_memory(f, f->filled + len) != 0) return -ENOMEM;
   memcpy(f->out + f->filled, data, len);
   f->filled += len;
   return 1;
@@ -176,14 +193,17 @@ static cs_File *to_writer(lua_State *L) {
 ** collected: how many bytes that is; otherwise, or where there is anything
 ** else, -1 and nothing done. */
 static lua_Integer collect_strings(lua_State *L, cs_File *f) {
-  size_t end = f->filled, len;
+  size_t end = f->filled, room = f->out == NULL ? 0 : room_of(f, f->grown), len;
   int top = lua_gettop(L);
   if (top < 2) return -1;
   for (int arg = 2; arg <= top; arg++) {
     const char *data;
     if (lua_type(L, arg) != LUA_TSTRING) return -1;
     data = lua_tolstring(L, arg, &len);
-    if (len > f->size - end || have_memory(f) != 0) return -1;
+    if (len > room - end || f->out == NULL) {
+      if (len > f->size - end || have_memory(f, end + len) != 0) return -1;
+      room = room_of(f, f->grown);
+    }
     memcpy(f->out + end, data, len);
     end += len;
   }
