@@ -879,13 +879,15 @@ local Classmethod = wrapper("classmethod", false)
 local TAIL, SUBJECT = {}, {} -- the keys under which a super keeps its two
 
 --- What comes after the class `start` in the order of a class: the members by
--- name. `bound` if asked for an instance, which its methods are to get.
+-- name. `bound` if asked for an instance, which its methods are to get; those
+-- that somebody has asked for are in `methods`.
 local function newtail(rec, start, bound)
   local i = 1
   while rec.mro[i] ~= start do i = i + 1 end
   return {
     members = gather(rec.mro, i + 1), start = start, class = rec.class,
     privacy = bound and rec.privacy or rec.classprivacy, bound = bound,
+    methods = {},
   }
 end
 
@@ -911,9 +913,15 @@ end
 local super = {__name = "super"}
 
 function super.__index(self, key)
-  local obj, tail, value = self[SUBJECT], self[TAIL], find(self, key)
+  local obj, tail = self[SUBJECT], self[TAIL]
+  local known = tail.methods[key]
+  if known then return bind(known, obj) end
+  local value = find(self, key)
   if type(value) == "function" then
-    if tail.bound and key ~= "__new" then return bind(value, obj) end
+    if tail.bound and key ~= "__new" then
+      if value == tail.members[key] then tail.methods[key] = value end
+      return bind(value, obj)
+    end
     return lend(value, self, obj)
   end
   local property, method = parts[value], wrapped[value]
@@ -942,7 +950,7 @@ end
 -- come after `cls` in the order of the object's class. A method it answers
 -- with gets the object itself in place of its first argument.
 local function newsuper(cls, obj)
-  local from = record(cls, "super")
+  local from = info[cls] or record(cls, "super") -- which raises
   local rec, bound = info[obj], false
   if not (rec and rec.kin[cls]) then
     rec, bound = info[classof(obj)], true
