@@ -60,6 +60,26 @@ static void set_mode(lua_State *L, cs_File *f, const char *mode) {
   lua_setiuservalue(L, -2, CS_FILEMODE);
 }
 
+/* Push a new file over the socket at index 1 that is not open yet, for want of
+** a mode; its metatable, which it replaces, is on top. */
+static cs_File *push_file(lua_State *L, int buffering) {
+  cs_File *f = lua_newuserdatauv(L, sizeof *f, CS_FILEVALUES);
+  memset(f, 0, sizeof *f);
+  f->lined = buffering == 1;
+  f->size = buffering < 0 || buffering == 1 ? BUFFERING : (size_t)buffering;
+  f->maxline = MAXLINE;
+  lua_pushvalue(L, 1);
+  lua_setiuservalue(L, -2, CS_FILESOCKET);
+  lua_insert(L, -2);
+  lua_setmetatable(L, -2);
+  return f;
+}
+
+static void open_file(cs_File *f, cs_Socket *s) {
+  f->sock = s;
+  s->files++;
+}
+
 /* From socket, mode, buffering and metatable on the stack to a file. */
 static int make(lua_State *L) {
   cs_Socket *s = cs_tosocket(L);
@@ -71,18 +91,10 @@ static int make(lua_State *L) {
     return cs_argerror(
         L, 2,
         lua_pushfstring(L, "invalid mode '%s' (only r, w, b allowed)", mode));
-  f = lua_newuserdatauv(L, sizeof *f, CS_FILEVALUES);
-  memset(f, 0, sizeof *f);
-  f->lined = buffering == 1;
-  f->size = buffering < 0 || buffering == 1 ? BUFFERING : (size_t)buffering;
-  f->maxline = MAXLINE;
-  set_mode(L, f, mode);
-  lua_pushvalue(L, 1);
-  lua_setiuservalue(L, -2, CS_FILESOCKET);
   lua_pushvalue(L, 4);
-  lua_setmetatable(L, -2);
-  f->sock = s;
-  s->files++;
+  f = push_file(L, buffering);
+  set_mode(L, f, mode);
+  open_file(f, s);
   return 1;
 }
 
@@ -94,6 +106,43 @@ static int sock_makefile(lua_State *L) {
   if (lua_rawgetp(L, LUA_REGISTRYINDEX, &plain) != LUA_TTABLE)
     return luaL_error(L, "csock.file is not loaded");
   return make(L);
+}
+
+/* Push one of the two files of a stream. */
+static cs_File *push_half(lua_State *L, cs_Socket *s, const char *mode,
+                          int buffering) {
+  cs_File *f;
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &plain);
+  f = push_file(L, buffering);
+  f->writes = *mode == 'w';
+  f->reads = !f->writes;
+  lua_pushstring(L, mode);
+  lua_setiuservalue(L, -2, CS_FILEMODE);
+  open_file(f, s);
+  return f;
+}
+
+static int to_small(lua_State *L, int arg, int *n) {
+  lua_Integer value = lua_tointeger(L, arg);
+  *n = (int)value;
+  return lua_isinteger(L, arg) && value == *n;
+}
+
+/* halves(sock, rbufsize, wbufsize, maxline) -> what makefile("rb", rbufsize)
+** gives, with this maxline (nil or false: none), and what makefile("wb",
+** wbufsize) gives, whole(wfile) if that is 0; nothing where any of it would be
+** refused. */
+static int file_halves(lua_State *L) {
+  cs_Socket *s = cs_tosocket(L);
+  int rsize, wsize, maxline = 0;
+  lua_settop(L, 4);
+  if (!to_small(L, 2, &rsize) || !to_small(L, 3, &wsize)) return 0;
+  if (lua_toboolean(L, 4) && (!to_small(L, 4, &maxline) || maxline < 1))
+    return 0;
+  push_half(L, s, "rb", rsize)->maxline =
+      maxline > 0 ? (size_t)maxline : SIZE_MAX;
+  push_half(L, s, "wb", wsize)->whole = wsize == 0;
+  return 2;
 }
 
 /* new(metatable, sock [, mode [, buffering]]) -> a file of that class. */
@@ -314,9 +363,10 @@ static const luaL_Reg file_setters[] = {
 };
 
 static const luaL_Reg file_funcs[] = {
-    {"new", file_new},     {"over", file_over},       {"plain", file_plain},
-    {"whole", file_whole}, {"collect", file_collect}, {"tie", file_tie},
-    {NULL, NULL},
+    {"new", file_new},       {"over", file_over},
+    {"plain", file_plain},   {"whole", file_whole},
+    {"halves", file_halves}, {"collect", file_collect},
+    {"tie", file_tie},       {NULL, NULL},
 };
 
 static const luaL_Reg sock_methods[] = {

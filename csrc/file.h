@@ -15,7 +15,8 @@ typedef struct cs_File {
   unsigned char lined;    /* what has a newline in it is flushed at once */
   unsigned char timedout; /* and nothing has come since */
   unsigned char whole;    /* unbuffered, and yet a write sends all */
-  unsigned char ended;    /* over a string: nothing will come */
+  unsigned char ended;    /* nothing will come: what there is, is there */
+  unsigned char grown;    /* how often the memory at 'out' was doubled */
   size_t size;            /* bytes to buffer each way; 0: unbuffered */
   size_t maxline;         /* for lines without a limit of their own */
   char *in;               /* what came and was not read: start to end; of one
@@ -24,7 +25,7 @@ typedef struct cs_File {
   uint64_t taken; /* bytes read, ever: the place of `start` in the stream */
   uint64_t cleanfrom, cleanto; /* places between which no line ends, */
   int cleanof;                 /* or no head: CS_LINE or CS_HEAD */
-  char *out; /* of `size` bytes: what was written, not sent: sent to filled */
+  char *out; /* what was written, not sent: sent to filled, `size` at most */
   size_t sent, filled;
   struct cs_File *tied; /* what it has is sent before a read waits; NULL: none.
                         ** User value CS_FILETIED keeps it */

@@ -18,7 +18,8 @@
 #include "file.h"
 #include "writer.h"
 
-#define DIGITS 20 /* of an integer, with its sign */
+#define DIGITS 20   /* of an integer, with its sign */
+#define FIRST  1024 /* bytes that are enough to collect most of small answers */
 
 /*
 ** Sending
@@ -58,10 +59,25 @@ static int flush(cs_File *f, cs_Handle *h, int dontwait) {
   return n < 0 ? n : 0;
 }
 
-/* Have memory to collect in: 0, or -ENOMEM. */
-static int have_memory(cs_File *f) {
-  if (f->out == NULL) f->out = malloc(f->size);
-  return f->out == NULL ? -ENOMEM : 0;
+/* How many bytes the memory to collect in has when it was doubled so often. */
+static size_t room_of(const cs_File *f, unsigned grown) {
+  size_t room = (size_t)FIRST << grown;
+  return room < f->size ? room : f->size;
+}
+
+/* Have memory to collect up to 'n' bytes in, which are no more than the file's
+** size: 0, or -ENOMEM.  It grows with what is collected: most of many
+** connections that wait have written little. */
+static int have_memory(cs_File *f, size_t n) {
+  unsigned grown = f->grown;
+  char *out;
+  if (f->out != NULL && n <= room_of(f, grown)) return 0;
+  while (n > room_of(f, grown)) grown++;
+  out = realloc(f->out, room_of(f, grown));
+  if (out == NULL) return -ENOMEM;
+  f->out = out;
+  f->grown = (unsigned char)grown;
+  return 0;
 }
 
 /* Collect a piece if there is room: 1, 0 if not, -ENOMEM. */
@@ -69,12 +85,12 @@ static int collect(cs_File *f, const char *data, size_t len) {
   size_t have = cs_unsent(f);
   if (have + len > f->size) return 0;
   if (len == 0) return 1;
-  if (have_memory(f) != 0) return -ENOMEM;
   if (f->filled + len > f->size) {
     memmove(f->out, f->out + f->sent, have);
     f->sent = 0;
     f->filled = have;
   }
+  if (have_memory(f, f->filled + len) != 0) return -ENOMEM;
   memcpy(f->out + f->filled, data, len);
   f->filled += len;
   return 1;
@@ -191,7 +207,7 @@ static const char *print_integer(lua_State *L, int arg, char digits[DIGITS],
 ** behind what is collected, and make no strings of them: how many bytes that
 ** is; otherwise, or where there is anything else, -1 and nothing done. */
 static lua_Integer collect_strings(lua_State *L, cs_File *f) {
-  size_t end = f->filled, len;
+  size_t end = f->filled, room = f->out == NULL ? 0 : room_of(f, f->grown), len;
   char digits[DIGITS];
   int top = lua_gettop(L);
   if (top < 2) return -1;
@@ -204,7 +220,10 @@ static lua_Integer collect_strings(lua_State *L, cs_File *f) {
       data = print_integer(L, arg, digits, &len);
     else
       return -1;
-    if (len > f->size - end || have_memory(f) != 0) return -1;
+    if (len > room - end || f->out == NULL) {
+      if (len > f->size - end || have_memory(f, end + len) != 0) return -1;
+      room = room_of(f, f->grown);
+    }
     memcpy(f->out + end, data, len);
     end += len;
   }
@@ -372,6 +391,42 @@ static int file_close(lua_State *L) {
   return closek(L, LUA_OK, 0);
 }
 
+/* A file of the plain class at 'arg', open, over a socket that is open: to end
+** it can neither fail nor call anybody's code; NULL. */
+static cs_File *to_simple(lua_State *L, int arg) {
+  const void *meta = NULL;
+  cs_File *f = lua_touserdata(L, arg);
+  if (f != NULL && lua_getmetatable(L, arg)) {
+    meta = lua_topointer(L, -1);
+    lua_pop(L, 1);
+  }
+  if (meta == NULL || meta != cs_loop(L)->filemeta) return NULL;
+  return f->sock != NULL && !f->sock->closed ? f : NULL;
+}
+
+/* finish(rfile, wfile) -> true: both are closed.  Nothing, and nothing closed,
+** where that could wait, fail or mean something else. */
+static int file_finish(lua_State *L) {
+  cs_File *files[2] = {to_simple(L, 1), to_simple(L, 2)};
+  lua_settop(L, 2);
+  if (files[0] == NULL || files[1] == NULL || cs_unsent(files[0]) > 0) return 0;
+  if (cs_unsent(files[1]) > 0 &&
+      (cs_loop(L)->current == NULL || cs_flushnow(L, files[1]) != 0))
+    return 0;
+  for (int i = 0; i < 2; i++) {
+    cs_endfile(files[i]);
+    lua_pushnil(L); /* a closed file keeps no socket */
+    lua_setiuservalue(L, i + 1, CS_FILESOCKET);
+  }
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
+static const luaL_Reg writer_funcs[] = {
+    {"finish", file_finish},
+    {NULL, NULL},
+};
+
 static const luaL_Reg writer_methods[] = {
     {"close", file_close}, {"flush", file_flush},
     {"write", file_write}, {"writelines", file_writelines},
@@ -381,6 +436,7 @@ static const luaL_Reg writer_methods[] = {
 /* Adds its methods to core.file. */
 void cs_open_writer(lua_State *L) {
   lua_getfield(L, -1, "file");
+  cs_setfuncs(L, writer_funcs);
   lua_getfield(L, -1, "methods");
   cs_setfuncs(L, writer_methods);
   lua_pop(L, 2);

@@ -734,6 +734,21 @@ describe("inheritance", function()
 end)
 
 describe("super", function()
+  it("asks for a method anew when its class has changed", function()
+    local A = class("A", {say = function() return "first" end})
+    local B = class("B", A)
+    function B:say() return super(B, self):say() end
+    local b = B()
+    assert.are.equal("first", b:say())
+    assert.are.equal("first", b:say())
+    function A:say() return self == b and "second" end
+    assert.are.equal("second", b:say())
+    A.say = class.property(function() return function() return "third" end end)
+    assert.are.equal("third", b:say())
+    A.say = nil
+    assert.is_false(pcall(b.say, b))
+  end)
+
   it("gives a method the object, with a colon or a dot", function()
     local A = class("A", {
       __init = function(self, x) self.x = x end,

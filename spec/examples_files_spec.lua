@@ -60,6 +60,27 @@ describe("examples/files.lua", function()
   local server
   before_each(function() server = serve() end)
 
+  -- What was made of a line is kept, for whoever says the same.
+  it("takes header lines that come again as it took them at first", function()
+    for _ = 1, 2 do
+      assert.are.equal("Hell", body(talk(server,
+        get("/hello.txt", "Range:  bytes=0-3 \r\nCookie: a\r\n"))))
+      assert.are.equal("ello", body(talk(server,
+        get("/hello.txt", "RANGE:bytes=1-4\r\nCookie: b\r\n"))))
+      assert.are.equal(400, status(talk(server, get("/", "no header\r\n"))))
+      assert.are.equal(431, status(talk(server,
+        get("/", ("A: b\r\n"):rep(100)))))
+    end
+    for i = 1, 12 do -- more of them than are kept
+      local lines = {}
+      for j = 1, 95 do lines[j] = ("X%d-%d: y\r\n"):format(i, j) end
+      lines[96] = "Range: bytes=0-3\r\n"
+      assert.are.equal("Hell",
+        body(talk(server, get("/hello.txt", table.concat(lines)))))
+    end
+    example.stop_silent(server)
+  end)
+
   it("serves files, with their type, size and date", function()
     local answer = talk(server, get "/hello.txt")
     assert.are.equal(200, status(answer))

@@ -859,6 +859,22 @@ describe("writing", function()
     assert.is_true(f:close())
   end)
 
+  it("collects pieces of all sizes up to its own", function()
+    for _, size in ipairs {2, 1023, 1024, 1025, 5000, 70000} do
+      local out <close> = a:makefile("wb", size)
+      local pieces, left, n = {}, size, 1
+      while left > 0 do
+        n = n < left and n or left
+        pieces[#pieces + 1] = string.char(97 + #pieces % 26):rep(n)
+        assert.are.equal(n, out:write("", pieces[#pieces]))
+        left, n = left - n, n * 2
+      end
+      assert.are.equal("", come())
+      out:flush()
+      assert.are.equal(table.concat(pieces), come())
+    end
+  end)
+
   it("collects no more than its size", function()
     local f <close> = a:makefile("wb", 4)
     f:write "abc"

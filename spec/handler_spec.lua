@@ -139,6 +139,66 @@ describe("a handler class", function()
     assert.are.equal("hello", request(Handler))
   end)
 
+  -- How many fields the others have had decides how much room there is.
+  it("begins with three fields, however many others have had", function()
+    local before, wrong = {}, {}
+    local Many = class("Many", BaseRequestHandler, {
+      setup = function(self)
+        local names = {}
+        for name in pairs(self) do names[#names + 1] = name end
+        table.sort(names)
+        before[#before + 1] = table.concat(names, " ")
+      end,
+      handle = function(self)
+        for i = 1, #before * 3 do self["field" .. i] = i end
+        for i = 1, #before * 3 do
+          if self["field" .. i] ~= i then wrong[#wrong + 1] = i end
+        end
+      end,
+    })
+    for _ = 1, 8 do
+      assert.are.equal(0, #select(2, request(Many)))
+    end
+    for i = 1, 8 do
+      assert.are.equal("client_address request server", before[i])
+    end
+    assert.are.equal(0, #wrong)
+  end)
+
+  it("has its own finish called, whoever else finishes meanwhile", function()
+    local log = {}
+    local Slow = class("Slow", BaseRequestHandler, {
+      handle = function(self)
+        self.name = self.request:recv(100)
+        self.request:recv(100)
+        if self.name == "bad" then no() end
+      end,
+      finish = function(self)
+        log[#log + 1] = self.name
+        if self.name == "worse" then no() end
+      end,
+    })
+    loop.run(function()
+      local server <close> =
+        socketserver.ThreadingTCPServer({"127.0.0.1", 0}, Slow)
+      server.handle_signals, server.handle_error = false, function() end
+      local serving, clients = loop.spawn(server.serve_forever, server), {}
+      for i, name in ipairs {"a", "bad", "b", "worse", "c"} do
+        clients[i] = csock.create_connection(server.server_address, 5)
+        clients[i]:sendall(name)
+      end
+      while server.stats.active < 5 do loop.sleep(0) end
+      for _, i in ipairs {3, 2, 4, 5, 1} do
+        clients[i]:close()
+        local left = server.stats.active
+        while server.stats.active == left do loop.sleep(0) end
+      end
+      server:shutdown()
+      serving:join()
+    end)
+    assert.are.equal("b bad worse c a", table.concat(log, " "))
+  end)
+
   it("may be derived from a handler class of the user's", function()
     local Base = class("Base", BaseRequestHandler, {
       handle = function(self) self.request:sendall(self:answer()) end,
@@ -839,6 +899,74 @@ describe("StreamRequestHandler", function()
     assert.is_true(kept.wfile.closed)
     assert.is_true(kept.request.closed)
     assert.are.equal(-1, kept.request:fileno())
+  end)
+
+  it("makes its files by the makefile that the connection has", function()
+    local modes = {}
+    local Own = class("Own", csock.socket, {
+      makefile = function(self, mode, size)
+        modes[#modes + 1] = mode .. " " .. size
+        return csock.socket.makefile(self, mode, size)
+      end,
+    })
+    local a, b = csock.socketpair()
+    local connection <close> = Own(nil, nil, nil, a:detach())
+    local handler = Stream(connection, nil, nil)
+    handler:setup()
+    handler.wfile:write "hello"
+    assert.are.equal("hello", b:recv(100))
+    assert.are.equal("rb -1, wb 0", table.concat(modes, ", "))
+    handler:finish()
+    assert.is_true(handler.rfile.closed)
+    b:close()
+  end)
+
+  it("has files like those that makefile gives", function()
+    good_request(handling(Stream, function(self)
+      local rfile, wfile = self.rfile, self.wfile
+      for f, mode in pairs {[rfile] = "rb", [wfile] = "wb"} do
+        assert.is_true(csock.isinstance(f, csock.file))
+        assert.are.equal(mode, f.mode)
+        assert.are.equal(mode == "rb", f:readable())
+        assert.are.equal(mode == "wb", f:writable())
+        assert.are.equal(self.request:fileno(), f.name)
+      end
+      assert.are.equal(65536, rfile.maxline)
+    end))
+  end)
+
+  it("refuses sizes as makefile does", function()
+    for name, wrong in pairs {
+      rbufsize = "many", wbufsize = 1.5, line_limit = -1,
+    } do
+      local _, failures = request(handling(Stream, nil, {[name] = wrong}))
+      assert.matches("^bad ", tostring(failures[1].err))
+    end
+  end)
+
+  it("closes its files when the connection is closed already", function()
+    local kept
+    good_request(handling(Stream, function(self)
+      kept = self
+      self.wfile:write "late"
+      self.request:close()
+    end, {wbufsize = 100}))
+    assert.is_true(kept.rfile.closed)
+    assert.is_true(kept.wfile.closed)
+  end)
+
+  it("sends in the end what a client takes slowly", function()
+    local size = 4000000
+    loop.run(function()
+      local server <close> = Keeping(handling(Stream, function(self)
+        self.wfile:write(("x"):rep(size))
+      end, {wbufsize = size + 1}))
+      local task = loop.spawn(server.handle_request, server)
+      local client <close> = csock.create_connection(server.server_address, 5)
+      assert.are.equal(size, #read_all(client))
+      task:join()
+      assert.are.equal(0, #server.failures)
+    end)
   end)
 
   it("lets handle close the files", function()

@@ -44,6 +44,10 @@ local sharers = weak()  -- method of several classes -> set of their scopes
 local hidden = weak()   -- table instance -> fields that a property outshines
 local spent = weak()    -- object -> true once its __del has run
 
+-- Instances from which the room of the others is learnt, how many fields need
+-- no learning, and how many there is room for at most.
+local SAMPLES, FEW, MANY = 4, 4, 16
+
 -- Places in a metatable, as class.c counts them.
 local CLASS, KIN, TAG, INIT, READY, MAKING, MAKES = 1, 2, 3, 4, 5, 6, 7
 
@@ -550,6 +554,7 @@ local function make(meta, name, bases, dict)
     privacy = newprivacy(), classprivacy = newprivacy(),
   }
   rec.mro = linearize(cls, name, bases)
+  rec.large = {room = FEW, samples = SAMPLES, record = rec}
   info[cls] = rec
   rec.slots = readslots(rec, dict.__slots)
   rec.sealed = seal(rec)
@@ -880,13 +885,15 @@ local Classmethod = wrapper("classmethod", false)
 local TAIL, SUBJECT = {}, {} -- the keys under which a super keeps its two
 
 --- What comes after the class `start` in the order of a class: the members by
--- name. `bound` if asked for an instance, which its methods are to get.
+-- name. `bound` if asked for an instance, which its methods are to get; those
+-- that somebody has asked for are in `methods`.
 local function newtail(rec, start, bound)
   local i = 1
   while rec.mro[i] ~= start do i = i + 1 end
   return {
     members = gather(rec.mro, i + 1), start = start, class = rec.class,
     privacy = bound and rec.privacy or rec.classprivacy, bound = bound,
+    methods = {},
   }
 end
 
@@ -912,9 +919,15 @@ end
 local super = {__name = "super"}
 
 function super.__index(self, key)
-  local obj, tail, value = self[SUBJECT], self[TAIL], find(self, key)
+  local obj, tail = self[SUBJECT], self[TAIL]
+  local known = tail.methods[key]
+  if known then return bind(known, obj) end
+  local value = find(self, key)
   if type(value) == "function" then
-    if tail.bound and key ~= "__new" then return bind(value, obj) end
+    if tail.bound and key ~= "__new" then
+      if value == tail.members[key] then tail.methods[key] = value end
+      return bind(value, obj)
+    end
     return lend(value, self, obj)
   end
   local property, method = parts[value], wrapped[value]
@@ -943,7 +956,7 @@ end
 -- come after `cls` in the order of the object's class. A method it answers
 -- with gets the object itself in place of its first argument.
 local function newsuper(cls, obj)
-  local from = record(cls, "super")
+  local from = info[cls] or record(cls, "super") -- which raises
   local rec, bound = info[obj], false
   if not (rec and rec.kin[cls]) then
     rec, bound = info[classof(obj)], true
@@ -1064,12 +1077,25 @@ end
 --- The metatable that makes a table of fields an instance of `cls`, and the
 --- members of `cls`, if nothing but its __init makes one, and that is `init`,
 --- which must do no more than set fields: no property, slot, item hook or
---- metaclass has a say.  Nil otherwise.
+--- metaclass has a say.  Nil otherwise.  The third, if any, is for whoever
+--- makes instances with many fields, by core.class.instance, `room`; while its
+--- `samples` are above 0, who takes one gives an instance to learn from at its
+--- end.
 local function plain(cls, init)
   local rec = info[cls]
   if rec and rec.plain and rec.attrs.__init == init then
-    return rec.plain, rec.attrs
+    return rec.plain, rec.attrs, rec.large
   end
+end
+
+--- How many fields an instance comes to have is learnt from the first few, so
+--- that the others get their room at once.
+local function learn(large, obj)
+  local room = 0
+  for _ in next, obj do room = room + 1 end
+  large.room = math.max(large.room, math.min(room, MANY))
+  local some = large.samples > 0 or large.room > FEW
+  large.record.large = some and large or nil
 end
 
 for _, cls in ipairs {Object, Type, Property, Static, Classmethod, Slice} do
@@ -1088,7 +1114,8 @@ local function fixed(cls, list)
   return true
 end
 
-core.plain, core.fixed = plain, fixed -- for the rooms of this module only
+-- For the rooms of this module only.
+core.plain, core.learn, core.fixed = plain, learn, fixed
 
 return setmetatable({
   object = Object, type = Type, property = Property, slice = Slice,

@@ -9,7 +9,9 @@ require "csock.file" -- what makefile makes
 local loop = require "csock.loop"
 local socket = require "csock.socket".socket
 
-local await = core.file.await
+local await, close_both = core.file.await, core.file.finish
+local halves, whole = core.file.halves, core.file.whole
+local usual = core.socket.methods.makefile
 local handler = {}
 
 local function nothing() end
@@ -54,16 +56,25 @@ For handle(): has_request().]],
 })
 handler.StreamRequestHandler = StreamRequestHandler
 
+-- Make a file by the connection's own makefile, which may be anybody's.
+local function make_files(self, connection)
+  self.rfile = connection:makefile("rb", self.rbufsize)
+  self.rfile.maxline = self.line_limit or nil
+  self.wfile = connection:makefile("wb", self.wbufsize)
+  if self.wbufsize == 0 then whole(self.wfile) end
+end
+
 --- setup(): make the files.
 function StreamRequestHandler:setup()
   local connection, timeout = self.request, self.timeout
   self.connection = connection
   if timeout ~= nil then connection.timeout = timeout end
   if self.disable_nagle_algorithm then connection.nodelay = true end
-  self.rfile = connection:makefile("rb", self.rbufsize)
-  self.rfile.maxline = self.line_limit or nil
-  self.wfile = connection:makefile("wb", self.wbufsize)
-  if self.wbufsize == 0 then core.file.whole(self.wfile) end
+  if connection.makefile ~= usual then return make_files(self, connection) end
+  local rfile, wfile =
+    halves(connection, self.rbufsize, self.wbufsize, self.line_limit)
+  if not rfile then return make_files(self, connection) end -- it says why
+  self.rfile, self.wfile = rfile, wfile
 end
 
 local none = {} -- instead of the server, where there is none
@@ -96,8 +107,9 @@ end
 --- finish(): send what is left in wfile, and close both.  That the client has
 -- gone meanwhile is no error.
 function StreamRequestHandler:finish()
-  local _rfile <close> = self.rfile
-  local wfile = self.wfile
+  local rfile, wfile = self.rfile, self.wfile
+  if close_both(rfile, wfile) then return end
+  local _rfile <close> = rfile
   forgive(wfile.close, wfile)
 end
 

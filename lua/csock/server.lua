@@ -22,6 +22,7 @@ local BaseRequestHandler = require "csock.handler".BaseRequestHandler
 
 local constants = core.constants
 local isinstance = class.isinstance
+local instance, learn = core.class.instance, core.class.learn
 local plain = core.class.plain
 local timeout_of = core.socket.getters.timeout
 local servers = {}
@@ -54,13 +55,32 @@ local function is_handler(cls)
     class.type(cls) == nil and type(cls.handle) == "function"
 end
 
--- Calls finish() when handle() has ended, however it did.
-local Finish = {__close = function(self) self.handler:finish() end}
+-- Calls finish() when handle() has ended, however it did.  Those that have done
+-- so, SPARES of them, are used again.
+local SPARES = 64
+local spares, nspares = {}, 0
+local Finish = {__close = function(self)
+  local handler = self.handler
+  self.handler = false
+  if nspares < SPARES then
+    nspares = nspares + 1
+    spares[nspares] = self
+  end
+  handler:finish()
+end}
+
+local function finisher(handler)
+  if nspares == 0 then return setmetatable({handler = handler}, Finish) end
+  local finish = spares[nspares]
+  spares[nspares], nspares = nil, nspares - 1
+  finish.handler = handler
+  return finish
+end
 local nothing = BaseRequestHandler.handle
 local fill = BaseRequestHandler.__init
 
 local function answer_and_finish(handler, handle)
-  local _finish <close> = setmetatable({handler = handler}, Finish)
+  local _finish <close> = finisher(handler)
   if handle then handle(handler) end
 end
 
@@ -92,12 +112,26 @@ local function use_made(handler)
   if kind == "table" or kind == "userdata" then return use(handler, handler) end
 end
 
+-- Make one with many fields, or one of the first of its class, of which nobody
+-- knows that yet, and let it answer.
+local function use_large(large, meta, methods, request, client_address, server)
+  local handler = instance(meta, large.room, "request", request,
+    "client_address", client_address, "server", server)
+  if large.samples == 0 then return use(handler, methods) end
+  large.samples = large.samples - 1
+  use(handler, methods)
+  learn(large, handler)
+end
+
 -- Make a handler for one request, and let it answer.
 -- No call is made here that a tail call can spare, nor in what leads here: a
 -- waiting request's stack is then a handler's and nothing else, and stays below
 -- the size at which Lua doubles it.
 local function run(cls, request, client_address, server)
-  local meta, methods = plain(cls, fill)
+  local meta, methods, large = plain(cls, fill)
+  if large then
+    return use_large(large, meta, methods, request, client_address, server)
+  end
   if meta then
     return use(setmetatable({
       request = request, client_address = client_address, server = server,
