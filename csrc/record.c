@@ -54,6 +54,7 @@ static void load_template(lua_State *L, const cs_File *f, cs_Template *t) {
   t->left = here ? (size_t)lua_tointeger(L, LEFT) : 0;
   t->strings = 0;
   t->missing = 1;
+  t->state = CS_PARTIAL; /* of nothing, behind which is the end, for sure */
 }
 
 static int try_record(lua_State *L, cs_Handle *h, int dontwait) {

@@ -1048,6 +1048,26 @@ describe("DatagramRequestHandler", function()
     end, "12 \nabcd\ne")
   end)
 
+  it("reads records, to the end", function()
+    ask(function(self)
+      local rfile, all = self.rfile, {}
+      for word in rfile:records "%1%s" do all[#all + 1] = word end
+      assert.are.same({"a", "", "bc"}, all)
+      for _, list in ipairs {false, {}} do
+        assert.are.same({n = 1}, table.pack(rfile:readrecord("%1%s",
+          list or nil)))
+      end
+    end, "\1a\0\2bc")
+    ask(function(self)
+      local rfile = self.rfile
+      assert.are.same({n = 1}, table.pack(rfile:readrecord "%1%s"))
+      assert.are.equal("\3ab", rfile:read())
+    end, "\3ab")
+    ask(function(self)
+      assert.are.same({n = 1}, table.pack(self.rfile:readrecord "%1%s"))
+    end, "")
+  end)
+
   it("is its own iterator, and has all of an empty datagram", function()
     ask(function(self)
       for line in self.rfile do error("a line: " .. line) end
