@@ -88,13 +88,18 @@ static int failed_record(lua_State *L, cs_Handle *h, int err) {
 static const cs_Op op_record = {"read",     CS_READ,       0,
                                 try_record, failed_record, 0};
 
+/* The nil of an iterator would say that it is the end. */
+static const cs_Op op_records = {"read",     CS_READ,       0,
+                                 try_record, cs_failedread, 0};
+
 /* Go on where what is there is not whole: file, steps, list, and the limits. */
-static int wait_for(lua_State *L, const cs_File *f, const cs_Template *t) {
+static int wait_for(lua_State *L, const cs_File *f, const cs_Template *t,
+                    const cs_Op *op) {
   lua_pushinteger(L, (lua_Integer)t->most);
   lua_pushinteger(L, (lua_Integer)t->longest);
   cs_pushfilesocket(L);
   for (int i = SEEN; i <= PLACE; i++) lua_pushinteger(L, 0);
-  return cs_read(L, f, &op_record);
+  return cs_read(L, f, op);
 }
 
 static size_t check_limit(lua_State *L, int arg, size_t none) {
@@ -132,7 +137,7 @@ static int file_readrecord(lua_State *L) {
   lua_settop(L, 3);
   lua_getiuservalue(L, 1, CS_FILEFORMAT); /* another task may change it */
   lua_replace(L, 2);
-  return wait_for(L, f, &t);
+  return wait_for(L, f, &t, &op_record);
 }
 
 /* Upvalues: the loop, false (cs_issafe), this, file, steps, list. */
@@ -152,7 +157,7 @@ static int next_record(lua_State *L) {
     return finish(L, f, &t);
   lua_settop(L, 0);
   for (int i = 4; i <= 6; i++) lua_pushvalue(L, lua_upvalueindex(i));
-  return wait_for(L, f, &t);
+  return wait_for(L, f, &t, &op_records);
 }
 
 /* f:records(format [, list [, most [, longest]]]) -> an iterator over what

@@ -263,6 +263,43 @@ describe("records", function()
     misused("closed file", next_record)
   end))
 
+  it("keeps its format when a finalizer uses another", function()
+    local f <close> = holding("\1a\1b", 8)
+    f:peek()
+    local within, used = false, false
+    local next_record
+    local function arm()
+      setmetatable({}, {__gc = function()
+        if not within then return end
+        used = f:readrecord "no such thing" == false
+      end})
+    end
+    repeat
+      arm()
+      within = true
+      next_record = f:records "%1%s"
+      within = false
+    until used
+    for _ = 1, 3 do collectgarbage() end
+    assert.are.equal("a", next_record())
+    assert.are.equal("b", next_record())
+    assert.is_nil(next_record())
+  end)
+
+  it("is not at its end where a non-blocking socket has nothing", function()
+    local _guard <close>, a, b = pair()
+    a.timeout = 0
+    local f <close> = a:makefile "rb"
+    local next_record = f:records "%1%s"
+    raises(csock.BlockingIOError, next_record)
+    b:sendall "\2a"
+    raises(csock.BlockingIOError, next_record)
+    b:sendall "b"
+    assert.are.equal("ab", next_record())
+    b:shutdown(csock.SHUT_WR)
+    assert.is_nil(next_record())
+  end)
+
   it("raises what goes wrong, always", function()
     local safe = require "csock.safe"
     local a, b = safe.socketpair()
