@@ -218,9 +218,40 @@ describe("readrecord", function()
     assert.is_true(ok or read ~= nil)
   end)
 
+  it("gives nothing of what a finalizer has exchanged", function()
+    local _guard <close>, a, b = pair()
+    local f <close> = a:makefile "rb"
+    local records, within, exchanged = 20, false, false
+    local function refill(byte)
+      f:read(f.pending)
+      b:sendall(("\200" .. byte:rep(200)):rep(records))
+      f:peek() -- to the same place
+    end
+    local function arm()
+      setmetatable({}, {__gc = function()
+        if not within then return end
+        refill "y"
+        exchanged = true
+      end})
+    end
+    local format = ("%1%s"):rep(records)
+    local ok, err
+    repeat
+      refill "x"
+      arm()
+      within = true
+      ok, err = pcall(f.readrecord, f, format)
+      within = false
+    until exchanged
+    assert.is_false(ok)
+    assert.matches("read by a finalizer", err)
+    assert.are.equal(("y"):rep(200), f:readrecord "%1%s")
+  end)
+
   it("refuses what is no format", function()
     local f <close> = holding "5:hello,"
-    for _, format in ipairs {"%", "%s", "%d%s", "%d", "%x", "%q", "%9", "%0%s",
+    for _, format in ipairs {"", "%", "%s", "%d%s", "%d", "%x", "%q", "%9",
+      "%0%s", "%d%x", "%x%d:", "%d(%1%s)", "%x(:%1%s)",
       "%d:%s%s", "(", ")", "%1(", "%1)", "%1()", "(%1%s)", "%1(%s)", "%1(%d)",
       "%1(%1%s)x", "%1(%1(%1%s))", "%1(%1%s)(%1%s)", "%d:%s%", "%1%s\0%"} do
       misused("invalid format", f.readrecord, f, format)
