@@ -168,15 +168,15 @@ static int file_records(lua_State *L) {
   cs_File *f = check_record(L, &t);
   Records *r;
   lua_settop(L, 3);
+  lua_getiuservalue(L, 1, CS_FILEFORMAT); /* a finalizer may change it */
+  lua_replace(L, 2);
   cs_pushloop(L);
   lua_pushboolean(L, 0);
   r = lua_newuserdatauv(L, sizeof *r, 0);
   r->file = f;
   r->t = t;
   r->t.list = t.list != 0;
-  lua_pushvalue(L, 1);
-  lua_getiuservalue(L, 1, CS_FILEFORMAT);
-  lua_pushvalue(L, 3);
+  for (int i = 1; i <= 3; i++) lua_pushvalue(L, i);
   lua_pushcclosure(L, next_record, 6);
   return 1;
 }

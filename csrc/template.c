@@ -101,6 +101,7 @@ const cs_Step *cs_checktemplate(lua_State *L, cs_File *f, int arg) {
   lua_setiuservalue(L, 1, CS_FILEFORMAT);
   f->format = format;
   f->steps = steps;
+  f->formats++;
   return steps;
 }
 
@@ -157,14 +158,17 @@ static inline int see_number(Number *m, const char *end, const cs_Step *step) {
 */
 
 /* A collection may run any function, and so one that reads this file, or has it
-** keep the steps of another format. */
+** keep the steps of another format.  What it has read may have been at the same
+** address, and so may these. */
 static void push_string(lua_State *L, const cs_File *f, cs_Template *t,
                         const char *p, size_t n) {
   const char *in = f->in;
-  const cs_Step *steps = f->steps;
-  size_t start = f->start, end = f->end;
+  unsigned formats = f->formats;
+  size_t start = f->start;
+  uint64_t taken = f->taken;
   cs_pushreceived(L, f->sock->h.loop, p, n);
-  if (f->in != in || f->start != start || f->end != end || f->steps != steps)
+  if (f->in != in || f->start != start || f->taken != taken ||
+      f->formats != formats)
     luaL_error(L, "file was read by a finalizer");
   t->strings++;
   if (t->list != 0)
