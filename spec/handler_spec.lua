@@ -11,6 +11,7 @@ local read_all = helper.read_all
 local failure = helper.failure
 
 local class = csock.class
+local classof = require "csock.core".class.classof
 local BaseRequestHandler = socketserver.BaseRequestHandler
 local TCPServer = socketserver.TCPServer
 
@@ -950,6 +951,30 @@ describe("DatagramRequestHandler", function()
       assert.is_true(self.wfile:writable())
       assert.is_false(self.wfile:readable())
     end, ""))
+  end)
+
+  it("keeps what a finalizer writes meanwhile", function()
+    local within, times, piece, whole = false, 0, ("x"):rep(1000), nil
+    ask(function(self)
+      local function write(n)
+        local wfile = classof(self.wfile)()
+        setmetatable({}, {__gc = function()
+          if not within then return end
+          for _ = 1, 20 do wfile:write(piece) end
+          times = times + 1
+        end})
+        within = true
+        wfile:write(n, n, piece, piece, piece, piece)
+        within = false
+        return wfile
+      end
+      repeat
+        local wfile = write(1)
+        whole = wfile:getvalue()
+        assert.are.equal(wfile:tell(), #whole)
+        assert.are.equal("", (whole:gsub("[1x]", "")))
+      until times > 5
+    end, "")
   end)
 
   it("sends an empty one when nothing was written, as Python", function()
