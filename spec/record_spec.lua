@@ -193,6 +193,44 @@ describe("readrecord", function()
     end)
   end)
 
+  it("sees all, unbuffered, when another process has read what it saw",
+    function()
+      local directory = helper.tmpdir()
+      local library, file = directory .. "/thief.so", directory .. "/thief.lua"
+      assert(os.execute(("env -u LD_PRELOAD %s -shared -fPIC -o %s " ..
+        "spec/thief.c -ldl"):format(os.getenv "CC" or "cc", library)))
+      local out <close> = assert(io.open(file, "w"))
+      out:write [[
+        local csock = require "csock"
+        local loop = require "csock.loop"
+        local a, b = csock.socketpair()
+        local f = a:makefile("rb", 0)
+        a.timeout = 5
+        local function read(method, last, ...)
+          b:sendall "thief"
+          local task = loop.spawn(f[method], f, ...)
+          loop.sleep(0.01)
+          assert(f.pending == 0)
+          b:sendall(last)
+          return task:join()
+        end
+        loop.run(function()
+          assert(read("readline", "ab\ncd\nef\n") == "ab\n")
+          assert(f:readline() == "cd\n" and f:readline() == "ef\n")
+          assert(read("readrecord", "t\1\2xy", "t%1(%1%s)") == "xy")
+        end)
+        print "done"
+      ]]
+      out:close()
+      local lua, count = helper.lua:gsub("LD_PRELOAD=(%S+)",
+        "LD_PRELOAD=%1:" .. library)
+      if count == 0 then lua = "LD_PRELOAD=" .. library .. " " .. lua end
+      local child = helper.spawn_process("sh -c " ..
+        helper.quote(("exec env %s %s 2>&1"):format(lua, file)))
+      assert.are.equal("done\n", child:read "a")
+      assert.are.same({true, "exit", 0}, {child:wait()})
+    end)
+
   it("goes on where another task has read meanwhile", function()
     local _guard <close>, a, b = pair()
     loop.run(function()
