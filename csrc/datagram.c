@@ -63,19 +63,31 @@ static void push_bytes(lua_State *L, const Writer *w) {
     lua_getiuservalue(L, 1, BYTES);
 }
 
-/* Make room for 'n' bytes more, in memory. */
-static void make_room(lua_State *L, Writer *w, size_t n) {
-  size_t room = 2 * (w->len + n);
-  char *memory;
-  if (w->memory != NULL && w->room - w->len >= n) return;
-  if (room < ROOM) room = ROOM;
-  memory = lua_newuserdatauv(L, room, 0);
-  push_bytes(L, w);
-  memcpy(memory, lua_tostring(L, -1), w->len);
+/* Copy what was written, and make no string of it: that runs no finalizer. */
+static void copy_bytes(lua_State *L, const Writer *w, char *to) {
+  if (w->len == 0) return;
+  lua_getiuservalue(L, 1, BYTES);
+  memcpy(to, w->memory != NULL ? w->memory : lua_tostring(L, -1), w->len);
   lua_pop(L, 1);
-  lua_setiuservalue(L, 1, BYTES);
-  w->memory = memory;
-  w->room = room;
+}
+
+/* Make room for 'n' bytes more, in memory.  What that calls to the collector's
+** mind may be a finalizer that writes as well. */
+static void make_room(lua_State *L, Writer *w, size_t n) {
+  while (w->memory == NULL || w->room - w->len < n) {
+    size_t room = 2 * (w->len + n);
+    char *memory;
+    if (room < ROOM) room = ROOM;
+    memory = lua_newuserdatauv(L, room, 0);
+    if (room - n < w->len) {
+      lua_pop(L, 1);
+      continue;
+    }
+    copy_bytes(L, w, memory);
+    lua_setiuservalue(L, 1, BYTES);
+    w->memory = memory;
+    w->room = room;
+  }
 }
 
 /* Add a string, or a buffer, which is at 'arg': its length. */

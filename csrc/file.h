@@ -31,6 +31,7 @@ typedef struct cs_File {
                         ** User value CS_FILETIED keeps it */
   const char *format;   /* of the last record, and its steps: CS_FILEFORMAT */
   const struct cs_Step *steps; /* keeps both */
+  unsigned formats;            /* how many there have been */
 } cs_File;
 
 /* user values: the first is for the fields of subclasses */

@@ -268,14 +268,14 @@ static int fill_exactly(cs_File *f, cs_Handle *h, const cs_Item *item,
   want = !whole ? (size_t)seen : pos + *used > have ? pos + *used - have : 0;
   if (want == 0) return 2;
   got = recv(h->source.fd, f->in + f->end, want, MSG_DONTWAIT);
+  if (got < (ssize_t)want) { /* others read too */
+    f->cleanto = f->cleanfrom;
+    if (item->kind == CS_RECORD) item->format->seen = 0;
+  }
   if (got < 0) return -errno;
   cs_notereceived((cs_Socket *)h, got, 0);
   f->end += (size_t)got;
   if (whole && (size_t)got == want) return 2;
-  if ((size_t)got < want) { /* others read too */
-    f->cleanto = f->cleanfrom;
-    if (item->kind == CS_RECORD) item->format->seen = 0;
-  }
   return got > 0;
 }
 

@@ -54,6 +54,7 @@ static void load_template(lua_State *L, const cs_File *f, cs_Template *t) {
   t->left = here ? (size_t)lua_tointeger(L, LEFT) : 0;
   t->strings = 0;
   t->missing = 1;
+  t->state = CS_PARTIAL; /* of nothing, behind which is the end, for sure */
 }
 
 static int try_record(lua_State *L, cs_Handle *h, int dontwait) {
@@ -87,13 +88,18 @@ static int failed_record(lua_State *L, cs_Handle *h, int err) {
 static const cs_Op op_record = {"read",     CS_READ,       0,
                                 try_record, failed_record, 0};
 
+/* The nil of an iterator would say that it is the end. */
+static const cs_Op op_records = {"read",     CS_READ,       0,
+                                 try_record, cs_failedread, 0};
+
 /* Go on where what is there is not whole: file, steps, list, and the limits. */
-static int wait_for(lua_State *L, const cs_File *f, const cs_Template *t) {
+static int wait_for(lua_State *L, const cs_File *f, const cs_Template *t,
+                    const cs_Op *op) {
   lua_pushinteger(L, (lua_Integer)t->most);
   lua_pushinteger(L, (lua_Integer)t->longest);
   cs_pushfilesocket(L);
   for (int i = SEEN; i <= PLACE; i++) lua_pushinteger(L, 0);
-  return cs_read(L, f, &op_record);
+  return cs_read(L, f, op);
 }
 
 static size_t check_limit(lua_State *L, int arg, size_t none) {
@@ -131,7 +137,7 @@ static int file_readrecord(lua_State *L) {
   lua_settop(L, 3);
   lua_getiuservalue(L, 1, CS_FILEFORMAT); /* another task may change it */
   lua_replace(L, 2);
-  return wait_for(L, f, &t);
+  return wait_for(L, f, &t, &op_record);
 }
 
 /* Upvalues: the loop, false (cs_issafe), this, file, steps, list. */
@@ -151,7 +157,7 @@ static int next_record(lua_State *L) {
     return finish(L, f, &t);
   lua_settop(L, 0);
   for (int i = 4; i <= 6; i++) lua_pushvalue(L, lua_upvalueindex(i));
-  return wait_for(L, f, &t);
+  return wait_for(L, f, &t, &op_records);
 }
 
 /* f:records(format [, list [, most [, longest]]]) -> an iterator over what
@@ -162,15 +168,15 @@ static int file_records(lua_State *L) {
   cs_File *f = check_record(L, &t);
   Records *r;
   lua_settop(L, 3);
+  lua_getiuservalue(L, 1, CS_FILEFORMAT); /* a finalizer may change it */
+  lua_replace(L, 2);
   cs_pushloop(L);
   lua_pushboolean(L, 0);
   r = lua_newuserdatauv(L, sizeof *r, 0);
   r->file = f;
   r->t = t;
   r->t.list = t.list != 0;
-  lua_pushvalue(L, 1);
-  lua_getiuservalue(L, 1, CS_FILEFORMAT);
-  lua_pushvalue(L, 3);
+  for (int i = 1; i <= 3; i++) lua_pushvalue(L, i);
   lua_pushcclosure(L, next_record, 6);
   return 1;
 }

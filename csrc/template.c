@@ -43,16 +43,20 @@ static int kind_of(char c, char next) {
 }
 
 /* May a step follow that one?  What a string or a group wants is a number, and
-** what a decimal one wants is something to tell its end.  'number' and 'group'
-** are the kind of the last number, or END, and how many parentheses there were;
+** what a number in digits wants is something to tell its end: no other one, nor
+** a group, which may be there no time at all.  'number' and 'group' are whether
+** there was a number, not used by now, and how many parentheses there were;
 ** both are of what is before. */
 static int may_follow(int kind, int before, int number, int group) {
   int open = before == DECIMAL || before == HEX;
   switch (kind) {
   case STRING:
     return number && !open;
+  case DECIMAL:
+  case HEX:
+    return group < 2 && !open;
   case GROUP:
-    return number && group == 0;
+    return number && group == 0 && !open;
   case AGAIN:
     return group == 1 && !open && before != GROUP;
   case END:
@@ -62,7 +66,8 @@ static int may_follow(int kind, int before, int number, int group) {
   }
 }
 
-/* From a format to its steps: is it one? */
+/* From a format to its steps: is it one?  An empty one is not, since records
+** would never come to an end of what is never there. */
 static int read_format(const char *format, size_t len, cs_Step *step) {
   int before = BYTE, number = 0, group = 0, kind;
   for (size_t i = 0; i < len; i++, step++, before = kind) {
@@ -78,7 +83,7 @@ static int read_format(const char *format, size_t len, cs_Step *step) {
   }
   step->kind = END;
   step->place = (unsigned short)len;
-  return may_follow(END, before, number, group);
+  return len > 0 && may_follow(END, before, number, group);
 }
 
 /* The steps of the format at 'arg', or an argument error.  The file at index 1
@@ -96,6 +101,7 @@ const cs_Step *cs_checktemplate(lua_State *L, cs_File *f, int arg) {
   lua_setiuservalue(L, 1, CS_FILEFORMAT);
   f->format = format;
   f->steps = steps;
+  f->formats++;
   return steps;
 }
 
@@ -152,14 +158,17 @@ static inline int see_number(Number *m, const char *end, const cs_Step *step) {
 */
 
 /* A collection may run any function, and so one that reads this file, or has it
-** keep the steps of another format. */
+** keep the steps of another format.  What it has read may have been at the same
+** address, and so may these. */
 static void push_string(lua_State *L, const cs_File *f, cs_Template *t,
                         const char *p, size_t n) {
   const char *in = f->in;
-  const cs_Step *steps = f->steps;
-  size_t start = f->start, end = f->end;
+  unsigned formats = f->formats;
+  size_t start = f->start;
+  uint64_t taken = f->taken;
   cs_pushreceived(L, f->sock->h.loop, p, n);
-  if (f->in != in || f->start != start || f->end != end || f->steps != steps)
+  if (f->in != in || f->start != start || f->taken != taken ||
+      f->formats != formats)
     luaL_error(L, "file was read by a finalizer");
   t->strings++;
   if (t->list != 0)

@@ -11,6 +11,7 @@ local read_all = helper.read_all
 local failure = helper.failure
 
 local class = csock.class
+local classof = require "csock.core".class.classof
 local BaseRequestHandler = socketserver.BaseRequestHandler
 local TCPServer = socketserver.TCPServer
 
@@ -1080,6 +1081,30 @@ describe("DatagramRequestHandler", function()
     end, ""))
   end)
 
+  it("keeps what a finalizer writes meanwhile", function()
+    local within, times, piece, whole = false, 0, ("x"):rep(1000), nil
+    ask(function(self)
+      local function write(n)
+        local wfile = classof(self.wfile)()
+        setmetatable({}, {__gc = function()
+          if not within then return end
+          for _ = 1, 20 do wfile:write(piece) end
+          times = times + 1
+        end})
+        within = true
+        wfile:write(n, n, piece, piece, piece, piece)
+        within = false
+        return wfile
+      end
+      repeat
+        local wfile = write(1)
+        whole = wfile:getvalue()
+        assert.are.equal(wfile:tell(), #whole)
+        assert.are.equal("", (whole:gsub("[1x]", "")))
+      until times > 5
+    end, "")
+  end)
+
   it("sends an empty one when nothing was written, as Python", function()
     assert.are.equal("", ask(function() end, "hello"))
   end)
@@ -1174,6 +1199,26 @@ describe("DatagramRequestHandler", function()
       assert.is_nil((rfile:read(0, "a")))
       assert.are.equal("", rfile:read "a")
     end, "12 \nabcd\ne")
+  end)
+
+  it("reads records, to the end", function()
+    ask(function(self)
+      local rfile, all = self.rfile, {}
+      for word in rfile:records "%1%s" do all[#all + 1] = word end
+      assert.are.same({"a", "", "bc"}, all)
+      for _, list in ipairs {false, {}} do
+        assert.are.same({n = 1}, table.pack(rfile:readrecord("%1%s",
+          list or nil)))
+      end
+    end, "\1a\0\2bc")
+    ask(function(self)
+      local rfile = self.rfile
+      assert.are.same({n = 1}, table.pack(rfile:readrecord "%1%s"))
+      assert.are.equal("\3ab", rfile:read())
+    end, "\3ab")
+    ask(function(self)
+      assert.are.same({n = 1}, table.pack(self.rfile:readrecord "%1%s"))
+    end, "")
   end)
 
   it("is its own iterator, and has all of an empty datagram", function()

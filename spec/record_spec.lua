@@ -193,6 +193,44 @@ describe("readrecord", function()
     end)
   end)
 
+  it("sees all, unbuffered, when another process has read what it saw",
+    function()
+      local directory = helper.tmpdir()
+      local library, file = directory .. "/thief.so", directory .. "/thief.lua"
+      assert(os.execute(("env -u LD_PRELOAD %s -shared -fPIC -o %s " ..
+        "spec/thief.c -ldl"):format(os.getenv "CC" or "cc", library)))
+      local out <close> = assert(io.open(file, "w"))
+      out:write [[
+        local csock = require "csock"
+        local loop = require "csock.loop"
+        local a, b = csock.socketpair()
+        local f = a:makefile("rb", 0)
+        a.timeout = 5
+        local function read(method, last, ...)
+          b:sendall "thief"
+          local task = loop.spawn(f[method], f, ...)
+          loop.sleep(0.01)
+          assert(f.pending == 0)
+          b:sendall(last)
+          return task:join()
+        end
+        loop.run(function()
+          assert(read("readline", "ab\ncd\nef\n") == "ab\n")
+          assert(f:readline() == "cd\n" and f:readline() == "ef\n")
+          assert(read("readrecord", "t\1\2xy", "t%1(%1%s)") == "xy")
+        end)
+        print "done"
+      ]]
+      out:close()
+      local lua, count = helper.lua:gsub("LD_PRELOAD=(%S+)",
+        "LD_PRELOAD=%1:" .. library)
+      if count == 0 then lua = "LD_PRELOAD=" .. library .. " " .. lua end
+      local child = helper.spawn_process("sh -c " ..
+        helper.quote(("exec env %s %s 2>&1"):format(lua, file)))
+      assert.are.equal("done\n", child:read "a")
+      assert.are.same({true, "exit", 0}, {child:wait()})
+    end)
+
   it("goes on where another task has read meanwhile", function()
     local _guard <close>, a, b = pair()
     loop.run(function()
@@ -218,9 +256,40 @@ describe("readrecord", function()
     assert.is_true(ok or read ~= nil)
   end)
 
+  it("gives nothing of what a finalizer has exchanged", function()
+    local _guard <close>, a, b = pair()
+    local f <close> = a:makefile "rb"
+    local records, within, exchanged = 20, false, false
+    local function refill(byte)
+      f:read(f.pending)
+      b:sendall(("\200" .. byte:rep(200)):rep(records))
+      f:peek() -- to the same place
+    end
+    local function arm()
+      setmetatable({}, {__gc = function()
+        if not within then return end
+        refill "y"
+        exchanged = true
+      end})
+    end
+    local format = ("%1%s"):rep(records)
+    local ok, err
+    repeat
+      refill "x"
+      arm()
+      within = true
+      ok, err = pcall(f.readrecord, f, format)
+      within = false
+    until exchanged
+    assert.is_false(ok)
+    assert.matches("read by a finalizer", err)
+    assert.are.equal(("y"):rep(200), f:readrecord "%1%s")
+  end)
+
   it("refuses what is no format", function()
     local f <close> = holding "5:hello,"
-    for _, format in ipairs {"%", "%s", "%d%s", "%d", "%x", "%q", "%9", "%0%s",
+    for _, format in ipairs {"", "%", "%s", "%d%s", "%d", "%x", "%q", "%9",
+      "%0%s", "%d%x", "%x%d:", "%d(%1%s)", "%x(:%1%s)",
       "%d:%s%s", "(", ")", "%1(", "%1)", "%1()", "(%1%s)", "%1(%s)", "%1(%d)",
       "%1(%1%s)x", "%1(%1(%1%s))", "%1(%1%s)(%1%s)", "%d:%s%", "%1%s\0%"} do
       misused("invalid format", f.readrecord, f, format)
@@ -262,6 +331,43 @@ describe("records", function()
     f:close()
     misused("closed file", next_record)
   end))
+
+  it("keeps its format when a finalizer uses another", function()
+    local f <close> = holding("\1a\1b", 8)
+    f:peek()
+    local within, used = false, false
+    local next_record
+    local function arm()
+      setmetatable({}, {__gc = function()
+        if not within then return end
+        used = f:readrecord "no such thing" == false
+      end})
+    end
+    repeat
+      arm()
+      within = true
+      next_record = f:records "%1%s"
+      within = false
+    until used
+    for _ = 1, 3 do collectgarbage() end
+    assert.are.equal("a", next_record())
+    assert.are.equal("b", next_record())
+    assert.is_nil(next_record())
+  end)
+
+  it("is not at its end where a non-blocking socket has nothing", function()
+    local _guard <close>, a, b = pair()
+    a.timeout = 0
+    local f <close> = a:makefile "rb"
+    local next_record = f:records "%1%s"
+    raises(csock.BlockingIOError, next_record)
+    b:sendall "\2a"
+    raises(csock.BlockingIOError, next_record)
+    b:sendall "b"
+    assert.are.equal("ab", next_record())
+    b:shutdown(csock.SHUT_WR)
+    assert.is_nil(next_record())
+  end)
 
   it("raises what goes wrong, always", function()
     local safe = require "csock.safe"
