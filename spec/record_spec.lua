@@ -27,6 +27,18 @@ local function holding(data, size)
   return file
 end
 
+-- f(begin): after it has called begin() the collector comes round at once, and
+-- calls the finalizers of what is garbage since f was called.
+local function collecting(f)
+  local before = collectgarbage "generational"
+  finally(function()
+    collectgarbage "restart"
+    collectgarbage(before)
+  end)
+  collectgarbage "stop"
+  f(function() collectgarbage "restart" end)
+end
+
 describe("readrecord", function()
   it("gives strings by the numbers before them", everywhere(function()
     for _, size in ipairs(sizes) do
@@ -259,28 +271,25 @@ describe("readrecord", function()
   it("gives nothing of what a finalizer has exchanged", function()
     local _guard <close>, a, b = pair()
     local f <close> = a:makefile "rb"
-    local records, within, exchanged = 20, false, false
+    local records, exchanged = 20, false
     local function refill(byte)
       f:read(f.pending)
       b:sendall(("\200" .. byte:rep(200)):rep(records))
       f:peek() -- to the same place
     end
-    local function arm()
+    local format, ok, err = ("%1%s"):rep(records), nil, nil
+    refill "x"
+    f:readrecord(format) -- now the file knows it
+    collecting(function(begin)
+      refill "x"
       setmetatable({}, {__gc = function()
-        if not within then return end
         refill "y"
         exchanged = true
       end})
-    end
-    local format = ("%1%s"):rep(records)
-    local ok, err
-    repeat
-      refill "x"
-      arm()
-      within = true
+      begin()
       ok, err = pcall(f.readrecord, f, format)
-      within = false
-    until exchanged
+    end)
+    assert.is_true(exchanged)
     assert.is_false(ok)
     assert.matches("read by a finalizer", err)
     assert.are.equal(("y"):rep(200), f:readrecord "%1%s")
@@ -335,20 +344,16 @@ describe("records", function()
   it("keeps its format when a finalizer uses another", function()
     local f <close> = holding("\1a\1b", 8)
     f:peek()
-    local within, used = false, false
-    local next_record
-    local function arm()
+    local used, next_record = false, nil
+    f:records "%1%s" -- now the file knows it
+    collecting(function(begin)
       setmetatable({}, {__gc = function()
-        if not within then return end
         used = f:readrecord "no such thing" == false
       end})
-    end
-    repeat
-      arm()
-      within = true
+      begin()
       next_record = f:records "%1%s"
-      within = false
-    until used
+    end)
+    assert.is_true(used)
     for _ = 1, 3 do collectgarbage() end
     assert.are.equal("a", next_record())
     assert.are.equal("b", next_record())
