@@ -23,7 +23,6 @@
 #include "idle.h"
 #include "inet.h"
 #include "inspect.h"
-#include "instance.h"
 #include "loop.h"
 #include "message.h"
 #include "process.h"
@@ -46,7 +45,6 @@ int luaopen_csock_core(lua_State *L) {
   luaL_checkversion(L);
   lua_newtable(L);
   cs_open_class(L);
-  cs_open_instance(L);
   cs_open_constants(L);
   cs_open_error(L);
   cs_open_address(L);

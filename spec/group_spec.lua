@@ -126,6 +126,7 @@ end)
 it("a connection that waits fits into the smallest stack", function()
   local Handler = class("Handler", socketserver.BaseRequestHandler)
   function Handler:handle()
+    self.request.timeout = 600
     while true do
       local data = self.request:recv(16384)
       if data == "" then return end

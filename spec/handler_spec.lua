@@ -140,7 +140,6 @@ describe("a handler class", function()
     assert.are.equal("hello", request(Handler))
   end)
 
-  -- How many fields the others have had decides how much room there is.
   it("begins with three fields, however many others have had", function()
     local before, wrong = {}, {}
     local Many = class("Many", BaseRequestHandler, {

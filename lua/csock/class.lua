@@ -44,10 +44,6 @@ local sharers = weak()  -- method of several classes -> set of their scopes
 local hidden = weak()   -- table instance -> fields that a property outshines
 local spent = weak()    -- object -> true once its __del has run
 
--- Instances from which the room of the others is learnt, how many fields need
--- no learning, and how many there is room for at most.
-local SAMPLES, FEW, MANY = 4, 4, 16
-
 -- Places in a metatable, as class.c counts them.
 local CLASS, KIN, TAG, INIT, READY, MAKING, MAKES = 1, 2, 3, 4, 5, 6, 7
 
@@ -554,7 +550,6 @@ local function make(meta, name, bases, dict)
     privacy = newprivacy(), classprivacy = newprivacy(),
   }
   rec.mro = linearize(cls, name, bases)
-  rec.large = {room = FEW, samples = SAMPLES, record = rec}
   info[cls] = rec
   rec.slots = readslots(rec, dict.__slots)
   rec.sealed = seal(rec)
@@ -1077,25 +1072,12 @@ end
 --- The metatable that makes a table of fields an instance of `cls`, and the
 --- members of `cls`, if nothing but its __init makes one, and that is `init`,
 --- which must do no more than set fields: no property, slot, item hook or
---- metaclass has a say.  Nil otherwise.  The third, if any, is for whoever
---- makes instances with many fields, by core.class.instance, `room`; while its
---- `samples` are above 0, who takes one gives an instance to learn from at its
---- end.
+--- metaclass has a say.  Nil otherwise.
 local function plain(cls, init)
   local rec = info[cls]
   if rec and rec.plain and rec.attrs.__init == init then
-    return rec.plain, rec.attrs, rec.large
+    return rec.plain, rec.attrs
   end
-end
-
---- How many fields an instance comes to have is learnt from the first few, so
---- that the others get their room at once.
-local function learn(large, obj)
-  local room = 0
-  for _ in next, obj do room = room + 1 end
-  large.room = math.max(large.room, math.min(room, MANY))
-  local some = large.samples > 0 or large.room > FEW
-  large.record.large = some and large or nil
 end
 
 for _, cls in ipairs {Object, Type, Property, Static, Classmethod, Slice} do
@@ -1114,8 +1096,7 @@ local function fixed(cls, list)
   return true
 end
 
--- For the rooms of this module only.
-core.plain, core.learn, core.fixed = plain, learn, fixed
+core.plain, core.fixed = plain, fixed -- for the rooms of this module only
 
 return setmetatable({
   object = Object, type = Type, property = Property, slice = Slice,

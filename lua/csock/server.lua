@@ -22,7 +22,6 @@ local BaseRequestHandler = require "csock.handler".BaseRequestHandler
 
 local constants = core.constants
 local isinstance = class.isinstance
-local instance, learn = core.class.instance, core.class.learn
 local plain = core.class.plain
 local timeout_of = core.socket.getters.timeout
 local servers = {}
@@ -112,26 +111,12 @@ local function use_made(handler)
   if kind == "table" or kind == "userdata" then return use(handler, handler) end
 end
 
--- Make one with many fields, or one of the first of its class, of which nobody
--- knows that yet, and let it answer.
-local function use_large(large, meta, methods, request, client_address, server)
-  local handler = instance(meta, large.room, "request", request,
-    "client_address", client_address, "server", server)
-  if large.samples == 0 then return use(handler, methods) end
-  large.samples = large.samples - 1
-  use(handler, methods)
-  learn(large, handler)
-end
-
 -- Make a handler for one request, and let it answer.
 -- No call is made here that a tail call can spare, nor in what leads here: a
 -- waiting request's stack is then a handler's and nothing else, and stays below
 -- the size at which Lua doubles it.
 local function run(cls, request, client_address, server)
-  local meta, methods, large = plain(cls, fill)
-  if large then
-    return use_large(large, meta, methods, request, client_address, server)
-  end
+  local meta, methods = plain(cls, fill)
   if meta then
     return use(setmetatable({
       request = request, client_address = client_address, server = server,
