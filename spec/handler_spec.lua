@@ -199,6 +199,44 @@ describe("a handler class", function()
     assert.are.equal("b bad worse c a", table.concat(log, " "))
   end)
 
+  it("has its own finish called, whatever datagrams come meanwhile", function()
+    local log, begun = {}, false
+    local function noting_end(name, handle)
+      return class(name, BaseRequestHandler, {
+        handle = handle,
+        finish = function() log[#log + 1] = name end,
+      })
+    end
+    local Datagram = noting_end("datagram", function(self)
+      while self.request[1] == "wait" and not begun do loop.sleep(0) end
+    end)
+    local Stream = noting_end("stream", function(self)
+      begun = true
+      self.request:recv(1)
+    end)
+    loop.run(function()
+      local udp <close> = socketserver.UDPServer({"127.0.0.1", 0}, Datagram)
+      local tcp <close> =
+        socketserver.ThreadingTCPServer({"127.0.0.1", 0}, Stream)
+      local client <close> = csock.socket(csock.AF_INET, csock.SOCK_DGRAM)
+      for _, word in ipairs {"pass", "wait"} do -- of one batch
+        client:sendto(word, udp.server_address)
+      end
+      local stream = csock.create_connection(tcp.server_address, 40)
+      local tasks = {}
+      for i, server in ipairs {udp, tcp} do
+        server.handle_signals = false
+        tasks[i] = loop.spawn(server.serve_forever, server)
+      end
+      while #log < 2 do loop.sleep(0) end
+      stream:close()
+      tcp:shutdown()
+      udp:shutdown()
+      for _, task in ipairs(tasks) do task:join() end
+    end)
+    assert.are.same({"datagram", "datagram", "stream"}, log)
+  end)
+
   it("may be derived from a handler class of the user's", function()
     local Base = class("Base", BaseRequestHandler, {
       handle = function(self) self.request:sendall(self:answer()) end,

@@ -54,32 +54,13 @@ local function is_handler(cls)
     class.type(cls) == nil and type(cls.handle) == "function"
 end
 
--- Calls finish() when handle() has ended, however it did.  Those that have done
--- so, SPARES of them, are used again.
-local SPARES = 64
-local spares, nspares = {}, 0
-local Finish = {__close = function(self)
-  local handler = self.handler
-  self.handler = false
-  if nspares < SPARES then
-    nspares = nspares + 1
-    spares[nspares] = self
-  end
-  handler:finish()
-end}
-
-local function finisher(handler)
-  if nspares == 0 then return setmetatable({handler = handler}, Finish) end
-  local finish = spares[nspares]
-  spares[nspares], nspares = nil, nspares - 1
-  finish.handler = handler
-  return finish
-end
+-- Calls finish() when handle() has ended, however it did.
+local Finish = {__close = function(self) self.handler:finish() end}
 local nothing = BaseRequestHandler.handle
 local fill = BaseRequestHandler.__init
 
 local function answer_and_finish(handler, handle)
-  local _finish <close> = finisher(handler)
+  local _finish <close> = setmetatable({handler = handler}, Finish)
   if handle then handle(handler) end
 end
 
