@@ -6,7 +6,8 @@ local core = require "csock.core"
 local csock = require "csock"
 local helper = require "spec.helper"
 local loop = require "csock.loop"
-local pair = helper.pair
+local everywhere, holding, pair =
+  helper.everywhere, helper.holding, helper.pair
 local misused, raises = helper.misused, helper.raises
 
 local MSG = "Michael Gilfix was here\u{1234}\r\n"
@@ -23,14 +24,6 @@ local function connected()
   local client = csock.socket()
   client:connect(listener:getsockname())
   return client, (listener:accept())
-end
-
--- Runs f outside of tasks, then in one.
-local function everywhere(f)
-  return function()
-    f()
-    loop.run(f)
-  end
 end
 
 -- What a program writes to stderr, warnings included.
@@ -279,17 +272,6 @@ describe("UnbufferedFileObjectClassTestCase", function()
 end)
 
 -- Reading -----------------------------------------------------------------
-
--- A file to read `data` from, whose other end is closed behind it.
-local function holding(data, size)
-  assert(#data < 100000)                -- what a socket takes without a reader
-  local a, b = csock.socketpair()
-  local file = a:makefile("rb", size)
-  a:close()
-  b:sendall(data)
-  b:close()
-  return file
-end
 
 local sizes = {-1, 0, 1, 2, 7}
 

@@ -420,6 +420,25 @@ function helper.pair(...)
   return helper.closer(require "csock".socketpair(...))
 end
 
+--- A file to read `data` from, whose other end is closed behind it.
+function helper.holding(data, size)
+  assert(#data < 100000)                -- what a socket takes without a reader
+  local a, b = require "csock".socketpair()
+  local file = a:makefile("rb", size)
+  a:close()
+  b:sendall(data)
+  b:close()
+  return file
+end
+
+--- A test that runs f outside of tasks, then in one.
+function helper.everywhere(f)
+  return function()
+    f()
+    require "csock.loop".run(f)
+  end
+end
+
 -- Pieces of noise, from anywhere in it and of any length.
 local noise = {}
 for i = 1, 4000 do noise[i] = string.pack("j", math.random(0)) end

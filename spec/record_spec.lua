@@ -4,28 +4,12 @@
 local csock = require "csock"
 local helper = require "spec.helper"
 local loop = require "csock.loop"
-local misused, pair, raises = helper.misused, helper.pair, helper.raises
+local everywhere, holding, pair =
+  helper.everywhere, helper.holding, helper.pair
+local misused, raises = helper.misused, helper.raises
 
 local COMMAND = "*%d\r\n($%d\r\n%s\r\n)"
 local sizes = {-1, 0, 1, 2, 7}
-
--- Runs f outside of tasks, then in one.
-local function everywhere(f)
-  return function()
-    f()
-    loop.run(f)
-  end
-end
-
--- A file over what has come, and nothing else.
-local function holding(data, size)
-  local a, b = csock.socketpair()
-  local file = a:makefile("rb", size)
-  a:close()
-  b:sendall(data)
-  b:close()
-  return file
-end
 
 -- f(begin): after it has called begin() the collector comes round at once, and
 -- calls the finalizers of what is garbage since f was called.

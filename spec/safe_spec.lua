@@ -10,20 +10,12 @@ local helper = require "spec.helper"
 local loop = require "csock.loop"
 local safe = require "csock.safe"
 local socketserver = require "csock.socketserver"
-local closer = helper.closer
+local closer, everywhere = helper.closer, helper.everywhere
 local misused = helper.misused
 
 local NOWHERE = {"127.0.0.1", 1}        -- where nobody listens
 local NOBODY = "nosuch.invalid"
 local NOFD = 99999
-
--- Runs f outside of tasks, then in one.
-local function everywhere(f)
-  return function()
-    f()
-    loop.run(f)
-  end
-end
 
 -- The error object that f raises.
 local function raised(f, ...)
