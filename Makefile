@@ -58,6 +58,11 @@ objects := $(patsubst csrc/%.c,$(out)/%.o,$(wildcard csrc/*.c))
 standard := -std=gnu11 -Wall -Wextra -Wshadow -Wconversion \
   -Wstrict-prototypes -Wmissing-prototypes
 
+# The files of the hot path are compiled as one, where the compiler can.
+lto = $(eval lto := $(shell mkdir -p $(out); $(CC) -flto=auto -fPIC $(LIBFLAG) \
+  -x c /dev/null -o $(out)/lto 2>&1 && echo -flto=auto))$(lto)
+
+cflags/release     = -fno-plt $(lto)
 cflags/asan       := -O1 -g -fno-omit-frame-pointer \
   -fsanitize=address,undefined -fno-sanitize-recover=undefined
 cflags/valgrind   := -O1 -g
@@ -66,6 +71,7 @@ cflags/lint-clang := -Werror
 
 # Leaks are reported when all is over: without nodelete the module would be
 # unmapped by then, and the report would name nothing in it.
+ldflags/release    = $(CFLAGS) $(lto)
 ldflags/asan      := -fsanitize=address,undefined -Wl,-z,nodelete
 ldflags/valgrind  := -Wl,-z,nodelete
 

@@ -22,7 +22,6 @@
 enum {
   MT_CLASS = 1, /* the class of whatever carries this metatable */
   MT_KIN,       /* set of that class and its bases */
-  MT_TAG,       /* light userdata: the mark of a native class */
   MT_INIT,      /* __init, absent where nobody wrote one */
   MT_READY,     /* with item hooks: what an instance carries once it is made */
   MT_MAKING,    /* ... and what it carries until then */
@@ -356,16 +355,6 @@ static int pushmakes(lua_State *L, int arg) {
 
 void cs_pushmetatable(lua_State *L, int arg) {
   if (!pushmakes(L, arg)) luaL_typeerror(L, arg, "class");
-}
-
-void *cs_tonative(lua_State *L, int arg, const void *tag) {
-  void *block = NULL;
-  if (lua_type(L, arg) != LUA_TUSERDATA || !lua_getmetatable(L, arg))
-    return NULL;
-  lua_rawgeti(L, -1, MT_TAG);
-  if (lua_touserdata(L, -1) == tag) block = lua_touserdata(L, arg);
-  lua_pop(L, 2);
-  return block;
 }
 
 /* Push the set of the classes that the value at `arg` is an instance of; nil

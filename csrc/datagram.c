@@ -19,12 +19,13 @@
 
 #define ROOM 512 /* bytes, when there are several pieces */
 
-static const char native = 'd'; /* its address marks the class of writers */
+static const char tag = 'd'; /* its address is that of the class of writers */
 
 typedef struct Writer {
   char *memory;
   size_t len, room;
   int closed;
+  uintptr_t mark; /* cs_tonative */
 } Writer;
 
 /* user values: the first is for the fields of subclasses */
@@ -33,6 +34,7 @@ enum { BYTES = 2 };
 static void push_writer(lua_State *L, int meta) {
   Writer *w = lua_newuserdatauv(L, sizeof *w, BYTES);
   memset(w, 0, sizeof *w);
+  w->mark = cs_mark(w, &tag);
   lua_pushvalue(L, meta);
   lua_setmetatable(L, -2);
 }
@@ -45,7 +47,7 @@ static int datagram_new(lua_State *L) {
 }
 
 static Writer *to_writer(lua_State *L) {
-  Writer *w = cs_tonative(L, 1, &native);
+  Writer *w = cs_tonative(L, 1, Writer, &tag);
   if (w == NULL) cs_typeerror(L, 1, "file of a datagram");
   return w;
 }
@@ -264,7 +266,7 @@ static const luaL_Reg datagram_funcs[] = {
 void cs_open_datagram(lua_State *L) {
   lua_newtable(L);
   cs_setfuncs(L, datagram_funcs);
-  lua_pushlightuserdata(L, (void *)&native);
+  lua_pushlightuserdata(L, (void *)&tag);
   lua_setfield(L, -2, "tag");
   lua_newtable(L);
   cs_setfuncs(L, writer_methods);

@@ -16,20 +16,14 @@
 #define BUFFERING 8192      /* Python's io.DEFAULT_BUFFER_SIZE */
 #define MAXLINE   (1 << 24) /* what a line may take without being asked */
 
-static const char native = 'f';  /* its address marks the class of files */
+const char cs_file_tag = 'f';
+
 static const char plain = 'F';   /* registry key of the class' metatable, */
 static const char strings = 'S'; /* and of that whose files are over strings */
 
 /*
 ** Access
 */
-
-/* The file at index 1, of whatever class of files. */
-cs_File *cs_tosubfile(lua_State *L) {
-  cs_File *f = cs_tonative(L, 1, &native);
-  if (f == NULL) cs_typeerror(L, 1, "file");
-  return f;
-}
 
 /* The file at index 1; a closed one is misuse, as in Python and in Lua's io. */
 cs_File *cs_toopenfile(lua_State *L) {
@@ -65,6 +59,7 @@ static void set_mode(lua_State *L, cs_File *f, const char *mode) {
 static cs_File *push_file(lua_State *L, int buffering) {
   cs_File *f = lua_newuserdatauv(L, sizeof *f, CS_FILEVALUES);
   memset(f, 0, sizeof *f);
+  f->mark = cs_mark(f, &cs_file_tag);
   f->lined = buffering == 1;
   f->size = buffering < 0 || buffering == 1 ? BUFFERING : (size_t)buffering;
   f->maxline = MAXLINE;
@@ -160,6 +155,7 @@ void cs_pushfileover(lua_State *L, int meta, int sock, int data) {
   cs_File *f = lua_newuserdatauv(L, sizeof *f, CS_FILEDATA);
   size_t len;
   memset(f, 0, sizeof *f);
+  f->mark = cs_mark(f, &cs_file_tag);
   lua_pushvalue(L, sock);
   lua_setiuservalue(L, -2, CS_FILESOCKET);
   lua_pushvalue(L, data);
@@ -199,7 +195,6 @@ static int file_plain(lua_State *L) {
   luaL_checktype(L, 1, LUA_TTABLE);
   luaL_checktype(L, 2, LUA_TTABLE);
   lua_settop(L, 2);
-  loop->overmeta = lua_topointer(L, 2);
   lua_rawsetp(L, LUA_REGISTRYINDEX, &strings);
   loop->filemeta = lua_topointer(L, 1);
   lua_rawsetp(L, LUA_REGISTRYINDEX, &plain);
@@ -270,7 +265,7 @@ static int file_fileno(lua_State *L) {
 static int file_tie(lua_State *L) {
   cs_File *f = cs_toopenfile(L), *other = NULL;
   if (!lua_isnil(L, 2)) {
-    other = cs_tonative(L, 2, &native);
+    other = cs_tonative(L, 2, cs_File, &cs_file_tag);
     if (other == NULL) return cs_typeerror(L, 2, "file or nil");
   }
   lua_settop(L, 2);
@@ -384,7 +379,7 @@ static void set_table(lua_State *L, const char *name, const luaL_Reg *funcs) {
 void cs_open_file(lua_State *L) {
   lua_newtable(L);
   cs_setfuncs(L, file_funcs);
-  lua_pushlightuserdata(L, (void *)&native);
+  lua_pushlightuserdata(L, (void *)&cs_file_tag);
   lua_setfield(L, -2, "tag");
   set_table(L, "methods", file_methods);
   set_table(L, "getters", file_getters);

@@ -32,7 +32,10 @@ typedef struct cs_File {
   const char *format;   /* of the last record, and its steps: CS_FILEFORMAT */
   const struct cs_Step *steps; /* keeps both */
   unsigned formats;            /* how many there have been */
+  uintptr_t mark;              /* cs_tonative */
 } cs_File;
+
+extern const char cs_file_tag; /* its address is that of the class */
 
 /* user values: the first is for the fields of subclasses */
 enum {
@@ -44,8 +47,6 @@ enum {
   CS_FILEDATA
 };
 
-cs_File *cs_tosubfile(lua_State *L);
-
 static inline size_t cs_unread(const cs_File *f) {
   return f->end - f->start;
 }
@@ -54,18 +55,11 @@ static inline size_t cs_unsent(const cs_File *f) {
   return f->filled - f->sent;
 }
 
-/* The file at index 1, open or closed.  One that makefile gave, or that is over
-** a string, is known by the address of its metatable, which spares the look-up.
-*/
+/* The file at index 1, open or closed, of whatever class of files. */
 static inline cs_File *cs_tofile(lua_State *L) {
-  if (lua_getmetatable(L, 1)) {
-    const void *meta = lua_topointer(L, -1);
-    const cs_Loop *loop = cs_loop(L);
-    int made = meta == loop->filemeta || meta == loop->overmeta;
-    lua_pop(L, 1);
-    if (made) return (cs_File *)lua_touserdata(L, 1);
-  }
-  return cs_tosubfile(L);
+  cs_File *f = cs_tonative(L, 1, cs_File, &cs_file_tag);
+  if (f == NULL) cs_typeerror(L, 1, "file");
+  return f;
 }
 
 cs_File *cs_toopenfile(lua_State *L);

@@ -93,11 +93,8 @@ typedef struct cs_Loop {
   int64_t scope;  /* what loop.timeout allows outside of tasks */
   int64_t default_timeout;
   int lent; /* one more than a descriptor that dup has made for a socket */
-  const void *socketmeta;  /* identity of the plain socket's metatable */
-  const void *safemeta;    /* and of csock.safe's plain socket's */
-  const void *addressmeta; /* and of addresses' */
-  const void *filemeta;    /* and of the files' that makefile gives */
-  const void *overmeta;    /* and of theirs that are over strings */
+  const void *addressmeta; /* identity of the metatable of addresses, */
+  const void *filemeta;    /* and of that of the files that makefile gives */
   cs_Link ready, batch;    /* to run; those of them whose turn it is */
   uint32_t live, polled;   /* tasks, and how many of them wait for a source */
   uint32_t peak;           /* the most there were since they were last few */

@@ -21,23 +21,7 @@
 #include "resolve.h"
 #include "socket.h"
 
-static const char native = 's'; /* its address marks the class of sockets */
-
-/*
-** Access
-*/
-
-/* The socket at index 1, or NULL. */
-cs_Socket *cs_testsocket(lua_State *L) {
-  return cs_tonative(L, 1, &native);
-}
-
-/* For cs_tosocket, when it is not a plain one. */
-cs_Socket *cs_tosubclass(lua_State *L) {
-  cs_Socket *s = cs_testsocket(L);
-  if (s == NULL) cs_typeerror(L, 1, "socket");
-  return s;
-}
+const char cs_socket_tag = 's';
 
 /* For calls that do not wait: true, or the failure in errno. */
 static int result(lua_State *L, cs_Socket *s, int n, const char *op, int addr) {
@@ -60,6 +44,7 @@ static cs_Socket *push_closed(lua_State *L, cs_Loop *loop, int safe,
   s->h.loop = loop;
   s->h.timeout = loop->default_timeout;
   s->h.safe = (unsigned char)safe;
+  s->mark = cs_mark(s, &cs_socket_tag);
   lua_insert(L, -2);
   lua_setmetatable(L, -2);
   return s;
@@ -92,11 +77,9 @@ static int socket_new(lua_State *L) {
 
 /* plain(metatable [, safe]): what accept and socketpair make from now on. */
 static int socket_plain(lua_State *L) {
-  cs_Loop *loop = cs_loop(L);
   int safe = lua_toboolean(L, 2);
   luaL_checktype(L, 1, LUA_TTABLE);
   lua_settop(L, 1);
-  *(safe ? &loop->safemeta : &loop->socketmeta) = lua_topointer(L, 1);
   lua_setiuservalue(L, lua_upvalueindex(1), safe ? CS_SAFEMETA : CS_SOCKETMETA);
   return 0;
 }
@@ -544,7 +527,7 @@ void cs_open_socket(lua_State *L) {
   cs_setfuncs(L, core_funcs);
   lua_newtable(L);
   cs_setfuncs(L, socket_funcs);
-  lua_pushlightuserdata(L, (void *)&native);
+  lua_pushlightuserdata(L, (void *)&cs_socket_tag);
   lua_setfield(L, -2, "tag");
   set_table(L, "methods", sock_methods, cs_setfuncs);
   set_table(L, "getters", sock_getters, cs_setraising);

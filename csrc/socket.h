@@ -8,7 +8,9 @@
 #include <sys/socket.h>
 #include <sys/types.h>
 
+#include "class.h"
 #include "drive.h"
+#include "error.h"
 
 typedef struct cs_Socket {
   cs_Handle h; /* first */
@@ -16,10 +18,11 @@ typedef struct cs_Socket {
   int closed; /* by its user; the descriptor may live on, for its files */
   int files;  /* made by makefile and still open */
   uint64_t received, sent; /* bytes, ever, or since somebody took them */
+  uintptr_t mark;          /* cs_tonative */
 } cs_Socket;
 
-cs_Socket *cs_testsocket(lua_State *L);
-cs_Socket *cs_tosubclass(lua_State *L);
+extern const char cs_socket_tag; /* its address is that of the class */
+
 cs_Socket *cs_pushsocket(lua_State *L, cs_Loop *loop, int safe);
 void cs_opensocket(cs_Socket *s, int fd, int nonblock);
 int cs_acceptinto(lua_State *L, const cs_Socket *s, cs_Socket *new);
@@ -33,25 +36,16 @@ static inline int64_t cs_patience(const cs_Socket *s, lua_Integer flags) {
   return s->h.timeout < 0 && (flags & MSG_DONTWAIT) ? 0 : s->h.timeout;
 }
 
-/* The socket at index 1, open or closed, if it is a plain one, csock's or
-** csock.safe's: it is known by the address of its metatable, which spares the
-** look-up. */
-static inline cs_Socket *cs_plainsocket(lua_State *L) {
-  void *p = lua_touserdata(L, 1);
-  if (p != NULL && lua_getmetatable(L, 1)) {
-    const void *meta = lua_topointer(L, -1);
-    const cs_Loop *loop = cs_loop(L);
-    int plain = meta == loop->socketmeta || meta == loop->safemeta;
-    lua_pop(L, 1);
-    if (plain) return (cs_Socket *)p;
-  }
-  return NULL;
+/* The socket at index 1, open or closed, or NULL. */
+static inline cs_Socket *cs_testsocket(lua_State *L) {
+  return cs_tonative(L, 1, cs_Socket, &cs_socket_tag);
 }
 
 /* The socket at index 1, open or closed. */
 static inline cs_Socket *cs_tosocket(lua_State *L) {
-  cs_Socket *s = cs_plainsocket(L);
-  return s != NULL ? s : cs_tosubclass(L);
+  cs_Socket *s = cs_testsocket(L);
+  if (s == NULL) cs_typeerror(L, 1, "socket");
+  return s;
 }
 
 /* Keep the account of bytes; those that were only looked at stay to come. */

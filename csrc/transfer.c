@@ -526,12 +526,6 @@ static int sock_sendto(lua_State *L) {
 ** For servers: an account of bytes, and an accept that must not wait
 */
 
-/* The socket at index 1, or NULL. */
-static cs_Socket *test(lua_State *L) {
-  cs_Socket *s = cs_plainsocket(L);
-  return s != NULL ? s : cs_testsocket(L);
-}
-
 static int push_traffic(lua_State *L, const cs_Socket *s) {
   if (s == NULL) return 0;
   lua_pushinteger(L, (lua_Integer)s->received);
@@ -542,14 +536,14 @@ static int push_traffic(lua_State *L, const cs_Socket *s) {
 /* traffic(sock) -> bytes received and sent, less what settle took; nothing for
 ** what is no socket. */
 static int socket_traffic(lua_State *L) {
-  return push_traffic(L, test(L));
+  return push_traffic(L, cs_testsocket(L));
 }
 
 /* settle(sock) -> the same, and takes it: the request is over.  If files that
 ** nobody has closed keep a closed socket open, the peer is told the end, as by
 ** Python's shutdown_request. */
 static int socket_settle(lua_State *L) {
-  cs_Socket *s = test(L);
+  cs_Socket *s = cs_testsocket(L);
   int n = push_traffic(L, s);
   if (s == NULL) return n;
   s->received = s->sent = 0;

@@ -15,7 +15,7 @@
 -- A native class is one whose instances are userdata made in C. Its body says
 --   __new    = a C function (cls, ...) -> full userdata with one user value,
 --              which carries class.metatable(cls), cs_pushmetatable in C
---   __native = {tag = light userdata, by which cs_tonative knows instances,
+--   __native = {tag = light userdata, that of cs_tonative,
 --               gc = finalizer, if one is needed, close = what <close> does, if
 --               that is another}
 -- and its other members are methods and properties like any class's: C
@@ -45,7 +45,7 @@ local hidden = weak()   -- table instance -> fields that a property outshines
 local spent = weak()    -- object -> true once its __del has run
 
 -- Places in a metatable, as class.c counts them.
-local CLASS, KIN, TAG, INIT, READY, MAKING, MAKES = 1, 2, 3, 4, 5, 6, 7
+local CLASS, KIN, INIT, READY, MAKING, MAKES = 1, 2, 3, 4, 5, 6
 
 -- Lua's metamethods that a class may define like any method.
 local EVENTS = {
@@ -336,7 +336,7 @@ local function equip(mt, rec)
   end
   local init = attrs.__init
   mt.__name = attrs.__name or rec.name
-  mt[CLASS], mt[KIN], mt[TAG] = rec.class, rec.kin, native and native.tag
+  mt[CLASS], mt[KIN] = rec.class, rec.kin
   mt[INIT] = init ~= info[Object].dict.__init and init or nil
 end
 
