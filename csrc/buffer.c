@@ -13,18 +13,17 @@
 
 #define BUFFER "csock.buffer"
 
+const char cs_buffer_tag = 'b';
+
 /*
 ** Access
 */
 
-/* The buffer at 'arg', or NULL. */
-cs_Buffer *cs_testbuffer(lua_State *L, int arg) {
-  return luaL_testudata(L, arg, BUFFER);
-}
-
 /* The buffer at 'arg', or an argument error. */
 cs_Buffer *cs_checkbuffer(lua_State *L, int arg) {
-  return luaL_checkudata(L, arg, BUFFER);
+  cs_Buffer *b = cs_testbuffer(L, arg);
+  if (b == NULL) cs_typeerror(L, arg, BUFFER);
+  return b;
 }
 
 /* The bytes of a string (or number) or buffer at 'arg'; NULL for anything
@@ -44,19 +43,6 @@ const char *cs_checkdata(lua_State *L, int arg, size_t *len) {
   const char *data = cs_todata(L, arg, len);
   if (data == NULL) cs_typeerror(L, arg, "string or buffer");
   return data;
-}
-
-/* The buffer at index 1, for the functions made here: their first upvalue is
-** the metatable, which spares the look-up that a byte's price would show. */
-static cs_Buffer *self(lua_State *L) {
-  void *p = lua_touserdata(L, 1);
-  if (p != NULL && lua_getmetatable(L, 1)) {
-    int same = lua_rawequal(L, -1, lua_upvalueindex(1));
-    lua_pop(L, 1);
-    if (same) return p;
-  }
-  cs_typeerror(L, 1, BUFFER);
-  return NULL;
 }
 
 /* A range of bytes, by arguments as those of string.sub (the first byte, the
@@ -82,6 +68,7 @@ static cs_Buffer *new_buffer(lua_State *L, size_t size) {
   cs_Buffer *b = lua_newuserdatauv(L, sizeof *b + size, 1);
   b->data = (char *)(b + 1);
   b->size = size;
+  b->mark = cs_mark(b, &cs_buffer_tag);
   luaL_setmetatable(L, BUFFER);
   return b;
 }
@@ -104,7 +91,7 @@ static int buffer_new(lua_State *L) {
 
 /* b:view([i [, j]]) -> a buffer of those bytes of b, in the same memory. */
 static int buffer_view(lua_State *L) {
-  cs_Buffer *b = self(L), *view;
+  cs_Buffer *b = cs_checkbuffer(L, 1), *view;
   size_t n, first = get_range(L, 2, b->size, &n);
   lua_settop(L, 1);
   view = new_buffer(L, 0);
@@ -147,12 +134,12 @@ static unsigned char check_value(lua_State *L, int arg) {
 
 /* b[i] -> a byte; b.name -> a method, or nil.  Upvalue 2 has the methods. */
 static int buffer_index(lua_State *L) {
-  cs_Buffer *b = self(L);
+  cs_Buffer *b = cs_checkbuffer(L, 1);
   int type = lua_type(L, 2);
   if (type == LUA_TNUMBER)
     lua_pushinteger(L, (unsigned char)*get_byte(L, b));
   else if (type == LUA_TSTRING)
-    lua_rawget(L, lua_upvalueindex(2));
+    lua_rawget(L, lua_upvalueindex(1));
   else
     cs_misuse(L, "a buffer's index must be an integer (got %s)",
               luaL_typename(L, 2));
@@ -161,7 +148,7 @@ static int buffer_index(lua_State *L) {
 
 /* b[i] = byte. */
 static int buffer_newindex(lua_State *L) {
-  cs_Buffer *b = self(L);
+  cs_Buffer *b = cs_checkbuffer(L, 1);
   char *byte;
   if (lua_type(L, 2) == LUA_TSTRING)
     cs_misuse(L, "a buffer has no field '%s'", lua_tostring(L, 2));
@@ -175,7 +162,7 @@ static int buffer_newindex(lua_State *L) {
 
 /* b:fill([byte [, i [, j]]]) -> b, with these bytes (all) set to one (0). */
 static int buffer_fill(lua_State *L) {
-  cs_Buffer *b = self(L);
+  cs_Buffer *b = cs_checkbuffer(L, 1);
   unsigned char value = lua_isnoneornil(L, 2) ? 0 : check_value(L, 2);
   size_t n, first = get_range(L, 3, b->size, &n);
   memset(b->data + first, value, n);
@@ -186,7 +173,7 @@ static int buffer_fill(lua_State *L) {
 /* b:set(i, data) -> b, with a string's or buffer's bytes copied to where byte
 ** i begins; they have to fit.  Source and target may overlap. */
 static int buffer_set(lua_State *L) {
-  cs_Buffer *b = self(L);
+  cs_Buffer *b = cs_checkbuffer(L, 1);
   lua_Integer i = luaL_checkinteger(L, 2), size = (lua_Integer)b->size;
   size_t len;
   const char *data = cs_checkdata(L, 3, &len);
@@ -203,13 +190,13 @@ static int buffer_set(lua_State *L) {
 */
 
 static int buffer_len(lua_State *L) {
-  lua_pushinteger(L, (lua_Integer)self(L)->size);
+  lua_pushinteger(L, (lua_Integer)cs_checkbuffer(L, 1)->size);
   return 1;
 }
 
 /* tostring(b) -> all of its bytes. */
 static int buffer_tostring(lua_State *L) {
-  cs_Buffer *b = self(L);
+  cs_Buffer *b = cs_checkbuffer(L, 1);
   lua_pushlstring(L, b->data, b->size);
   return 1;
 }
@@ -217,7 +204,7 @@ static int buffer_tostring(lua_State *L) {
 /* b:string([i [, j]]) -> those bytes; b:sub(i [, j]) the same, as a string's
 ** method is called. */
 static int buffer_string(lua_State *L) {
-  cs_Buffer *b = self(L);
+  cs_Buffer *b = cs_checkbuffer(L, 1);
   size_t n, first = get_range(L, 2, b->size, &n);
   lua_pushlstring(L, b->data + first, n);
   return 1;
@@ -232,7 +219,7 @@ static int buffer_sub(lua_State *L) {
 ** `init` (1) or behind, that holds these bytes; or nil.  (string.find, plain)
 */
 static int buffer_find(lua_State *L) {
-  cs_Buffer *b = self(L);
+  cs_Buffer *b = cs_checkbuffer(L, 1);
   size_t len, skipped;
   const char *data = cs_checkdata(L, 2, &len), *found = NULL;
   lua_Integer init = luaL_optinteger(L, 3, 1), size = (lua_Integer)b->size;
@@ -275,13 +262,9 @@ static const luaL_Reg buffer_meta[] = {
 /* Adds core.buffer. */
 void cs_open_buffer(lua_State *L) {
   luaL_newmetatable(L, BUFFER);
-  lua_pushvalue(L, -1);
-  luaL_setfuncs(L, buffer_meta, 1);
-  lua_pushvalue(L, -1);
-  luaL_newlibtable(L, buffer_methods);
-  lua_pushvalue(L, -2);
-  luaL_setfuncs(L, buffer_methods, 1);
-  lua_pushcclosure(L, buffer_index, 2);
+  luaL_setfuncs(L, buffer_meta, 0);
+  luaL_newlib(L, buffer_methods);
+  lua_pushcclosure(L, buffer_index, 1);
   lua_setfield(L, -2, "__index");
   lua_pop(L, 1);
   lua_pushcfunction(L, buffer_new);

@@ -7,12 +7,21 @@
 #include <lua.h>
 #include <stddef.h>
 
+#include "mark.h"
+
 typedef struct cs_Buffer {
   char *data; /* in this userdata, or in the one that user value 1 holds */
   size_t size;
+  uintptr_t mark; /* mark.h */
 } cs_Buffer;
 
-cs_Buffer *cs_testbuffer(lua_State *L, int arg);
+extern const char cs_buffer_tag; /* its address is that of buffers */
+
+/* The buffer at 'arg', or NULL. */
+static inline cs_Buffer *cs_testbuffer(lua_State *L, int arg) {
+  return cs_tomarked(L, arg, cs_Buffer, &cs_buffer_tag);
+}
+
 cs_Buffer *cs_checkbuffer(lua_State *L, int arg);
 const char *cs_todata(lua_State *L, int arg, size_t *len);
 const char *cs_checkdata(lua_State *L, int arg, size_t *len);

@@ -25,7 +25,7 @@ typedef struct Writer {
   char *memory;
   size_t len, room;
   int closed;
-  uintptr_t mark; /* cs_tonative */
+  uintptr_t mark; /* mark.h */
 } Writer;
 
 /* user values: the first is for the fields of subclasses */
@@ -47,7 +47,7 @@ static int datagram_new(lua_State *L) {
 }
 
 static Writer *to_writer(lua_State *L) {
-  Writer *w = cs_tonative(L, 1, Writer, &tag);
+  Writer *w = cs_tomarked(L, 1, Writer, &tag);
   if (w == NULL) cs_typeerror(L, 1, "file of a datagram");
   return w;
 }

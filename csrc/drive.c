@@ -118,7 +118,7 @@ static int goon(lua_State *L, int status, lua_KContext ctx) {
   cs_Handle *h = lua_touserdata(L, 1);
   cs_Task *t = cs_resumed(L, h->loop);
   (void)status;
-  cs_checkcancel(L, h->loop, op->name);
+  if (cs_asked(t)) cs_checkcancel(L, h->loop, op->name);
   if (t->why == CS_TIMEDOUT) return failed(L, h, op, CS_ETIMEOUT);
   if (t->why == CS_WOKEN) return failed(L, h, op, EAGAIN);
   return again(L, h, op, t->deadline);
@@ -128,7 +128,7 @@ static int goon(lua_State *L, int status, lua_KContext ctx) {
 static int first_attempt(lua_State *L, cs_Handle *h, const cs_Op *op) {
   cs_Loop *loop = h->loop;
   cs_Task *t = loop->current;
-  if (t->cancel || t->scope != CS_FOREVER) cs_checkcancel(L, loop, op->name);
+  if (cs_asked(t)) cs_checkcancel(L, loop, op->name);
   if (h->source.idle & op->want) return -EAGAIN; /* the last read took all */
   /* it never has to wait: let the others run */
   if (--loop->budget < 0) return -CS_ETURN;

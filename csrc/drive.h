@@ -8,6 +8,7 @@
 #ifndef cs_drive_h
 #define cs_drive_h
 
+#include <errno.h>
 #include <lua.h>
 #include <sys/socket.h>
 
@@ -55,19 +56,24 @@ int cs_driveon(lua_State *L, cs_Handle *h, const cs_Op *op, int64_t timeout,
 
 /* The short way, for an operation whose arguments are still in C locals: may
 ** it be attempted before the driver is asked?  Then 'dontwait' is set, and
-** cs_driveon is for an attempt that did not succeed; it is told what the
-** attempt said, or CS_UNTRIED, and finds the arguments on the stack. */
+** cs_driveon is for an attempt that did not succeed; it is told in 'n' what the
+** attempt said, or what is set here, and finds the arguments on the stack. */
 static inline int cs_mayattempt(lua_State *L, cs_Handle *h, int want,
-                                int64_t timeout, int *dontwait) {
+                                int64_t timeout, int *dontwait, int *n) {
   cs_Loop *loop = h->loop;
   cs_Task *t = loop->current;
   *dontwait = MSG_DONTWAIT;
+  *n = CS_UNTRIED;
   if (t == NULL) { /* one that may block for ever does so in its own call */
     if (timeout < 0) *dontwait = 0;
     return loop->scope == CS_FOREVER;
   }
-  return L == loop->running && !t->cancel && t->scope == CS_FOREVER &&
-         (h->source.idle & want) == 0 && timeout != 0 && --loop->budget >= 0;
+  if (L != loop->running || timeout == 0 || cs_asked(t)) return 0;
+  if (h->source.idle & want) { /* the last read took all */
+    *n = -EAGAIN;
+    return 0;
+  }
+  return --loop->budget >= 0;
 }
 
 #endif

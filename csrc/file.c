@@ -265,7 +265,7 @@ static int file_fileno(lua_State *L) {
 static int file_tie(lua_State *L) {
   cs_File *f = cs_toopenfile(L), *other = NULL;
   if (!lua_isnil(L, 2)) {
-    other = cs_tonative(L, 2, cs_File, &cs_file_tag);
+    other = cs_tomarked(L, 2, cs_File, &cs_file_tag);
     if (other == NULL) return cs_typeerror(L, 2, "file or nil");
   }
   lua_settop(L, 2);

@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "mark.h"
 #include "socket.h"
 
 typedef struct cs_File {
@@ -32,7 +33,7 @@ typedef struct cs_File {
   const char *format;   /* of the last record, and its steps: CS_FILEFORMAT */
   const struct cs_Step *steps; /* keeps both */
   unsigned formats;            /* how many there have been */
-  uintptr_t mark;              /* cs_tonative */
+  uintptr_t mark;              /* mark.h */
 } cs_File;
 
 extern const char cs_file_tag; /* its address is that of the class */
@@ -57,7 +58,7 @@ static inline size_t cs_unsent(const cs_File *f) {
 
 /* The file at index 1, open or closed, of whatever class of files. */
 static inline cs_File *cs_tofile(lua_State *L) {
-  cs_File *f = cs_tonative(L, 1, cs_File, &cs_file_tag);
+  cs_File *f = cs_tomarked(L, 1, cs_File, &cs_file_tag);
   if (f == NULL) cs_typeerror(L, 1, "file");
   return f;
 }

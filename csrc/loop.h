@@ -164,6 +164,11 @@ static inline void cs_pushreceived(lua_State *L, cs_Loop *loop,
   loop->received = 0;
 }
 
+/* Has somebody asked for what cs_checkcancel raises, in time? */
+static inline int cs_asked(const cs_Task *t) {
+  return t->cancel || t->scope != CS_FOREVER;
+}
+
 /* What the current task is about to wait for: the name of an operation, whose
 ** object is its first argument. */
 static inline void cs_note(cs_Loop *loop, const char *op) {

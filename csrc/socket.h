@@ -8,9 +8,9 @@
 #include <sys/socket.h>
 #include <sys/types.h>
 
-#include "class.h"
 #include "drive.h"
 #include "error.h"
+#include "mark.h"
 
 typedef struct cs_Socket {
   cs_Handle h; /* first */
@@ -18,7 +18,7 @@ typedef struct cs_Socket {
   int closed; /* by its user; the descriptor may live on, for its files */
   int files;  /* made by makefile and still open */
   uint64_t received, sent; /* bytes, ever, or since somebody took them */
-  uintptr_t mark;          /* cs_tonative */
+  uintptr_t mark;          /* mark.h */
 } cs_Socket;
 
 extern const char cs_socket_tag; /* its address is that of the class */
@@ -38,7 +38,7 @@ static inline int64_t cs_patience(const cs_Socket *s, lua_Integer flags) {
 
 /* The socket at index 1, open or closed, or NULL. */
 static inline cs_Socket *cs_testsocket(lua_State *L) {
-  return cs_tonative(L, 1, cs_Socket, &cs_socket_tag);
+  return cs_tomarked(L, 1, cs_Socket, &cs_socket_tag);
 }
 
 /* The socket at index 1, open or closed. */

@@ -28,9 +28,15 @@ static int drive_with(lua_State *L, cs_Socket *s, const cs_Op *op,
   return cs_drivewithin(L, &s->h, op, cs_patience(s, flags));
 }
 
+/* Flags that the door has checked.  Mostly they are nil, in which lua_tointeger
+** would look for a number at length. */
+static int get_flags(lua_State *L, int arg) {
+  return lua_isnil(L, arg) ? 0 : (int)lua_tointeger(L, arg);
+}
+
 /* Flags are at index 3. */
 static int drive(lua_State *L, cs_Socket *s, const cs_Op *op) {
-  return drive_with(L, s, op, lua_tointeger(L, 3));
+  return drive_with(L, s, op, get_flags(L, 3));
 }
 
 static size_t get_size(lua_State *L) {
@@ -38,7 +44,9 @@ static size_t get_size(lua_State *L) {
 }
 
 static size_t check_size(lua_State *L) {
-  lua_Integer n = luaL_checkinteger(L, 2);
+  int isint;
+  lua_Integer n = lua_tointegerx(L, 2, &isint);
+  if (!isint) luaL_checkinteger(L, 2); /* which raises */
   luaL_argcheck(L, n >= 0, 2, "size cannot be negative");
   luaL_argcheck(L, n <= INT_MAX, 2, "size too large");
   return (size_t)n;
@@ -86,13 +94,15 @@ static void push_data(lua_State *L, const cs_Socket *s, const char *data,
 
 static int receive(lua_State *L, cs_Socket *s, size_t size, int flags,
                    int dontwait) {
-  char *buffer = push_buffer(L, s, &size, flags | dontwait);
+  int much = size > CS_SCRATCH;
+  char *buffer = s->h.loop->scratch;
   ssize_t n;
+  if (much) buffer = push_buffer(L, s, &size, flags | dontwait);
   if (buffer == NULL) return -errno;
   n = recv(s->h.source.fd, buffer, size, flags | dontwait);
   if (n < 0) {
     int err = errno;
-    lua_pop(L, 1);
+    if (much) lua_pop(L, 1);
     return -err;
   }
   cs_notereceived(s, n, flags);
@@ -102,7 +112,7 @@ static int receive(lua_State *L, cs_Socket *s, size_t size, int flags,
 }
 
 static int try_recv(lua_State *L, cs_Handle *h, int dontwait) {
-  int flags = (int)lua_tointeger(L, 3);
+  int flags = get_flags(L, 3);
   return receive(L, (cs_Socket *)h, get_size(L), flags, dontwait);
 }
 
@@ -151,7 +161,7 @@ static void push_all(lua_State *L) {
 
 static int try_recvall(lua_State *L, cs_Handle *h, int dontwait) {
   char *buffer = lua_touserdata(L, 4);
-  int flags = (int)lua_tointeger(L, 3);
+  int flags = get_flags(L, 3);
   ssize_t n = receive_all(L, h, buffer, get_size(L), flags, dontwait);
   if (n < 0) return (int)n;
   cs_pushreceived(L, h->loop, buffer, (size_t)n);
@@ -167,7 +177,7 @@ static int sock_recv(lua_State *L) {
   size_t size = check_size(L);
   int flags = cs_optint(L, 3, 0);
   int64_t patience = cs_patience(s, flags);
-  int n = CS_UNTRIED, dontwait;
+  int n, dontwait;
   if (size == 0 && s->h.source.fd >= 0) {
     lua_pushliteral(L, ""); /* as Python: nothing is asked, nothing waited */
     return 1;
@@ -176,7 +186,7 @@ static int sock_recv(lua_State *L) {
     push_all(L);
     return drive(L, s, &op_recvall);
   }
-  if (cs_mayattempt(L, &s->h, CS_READ, patience, &dontwait)) {
+  if (cs_mayattempt(L, &s->h, CS_READ, patience, &dontwait, &n)) {
     n = receive(L, s, size, flags, dontwait);
     if (n >= 0) return n;
   }
@@ -186,7 +196,7 @@ static int sock_recv(lua_State *L) {
 
 static int try_recvfrom(lua_State *L, cs_Handle *h, int dontwait) {
   cs_Socket *s = (cs_Socket *)h;
-  int flags = (int)lua_tointeger(L, 3);
+  int flags = get_flags(L, 3);
   size_t size = get_size(L);
   char *buffer = push_buffer(L, s, &size, flags | dontwait);
   cs_Address a;
@@ -274,7 +284,7 @@ static int receive_into(lua_State *L, cs_Socket *s, char *memory, size_t size,
 static int try_recv_into(lua_State *L, cs_Handle *h, int dontwait) {
   size_t size;
   char *memory = get_memory(L, &size);
-  int flags = (int)lua_tointeger(L, 4);
+  int flags = get_flags(L, 4);
   return receive_into(L, (cs_Socket *)h, memory, size, flags, dontwait);
 }
 
@@ -282,7 +292,7 @@ static const cs_Op op_recv_into = {"recv_into",   CS_READ, 0,
                                    try_recv_into, NULL,    0};
 
 static int try_recvall_into(lua_State *L, cs_Handle *h, int dontwait) {
-  int flags = (int)lua_tointeger(L, 4);
+  int flags = get_flags(L, 4);
   size_t size;
   char *memory = get_memory(L, &size);
   ssize_t n = receive_all(L, h, memory, size, flags, dontwait);
@@ -301,7 +311,7 @@ static int sock_recv_into(lua_State *L) {
   cs_Socket *s = cs_tosocket(L);
   size_t size;
   cs_Buffer *b = check_memory(L, &size);
-  int flags = cs_optint(L, 4, 0), n = CS_UNTRIED, dontwait;
+  int flags = cs_optint(L, 4, 0), n, dontwait;
   int64_t patience = cs_patience(s, flags);
   if (size == 0 && s->h.source.fd >= 0) {
     lua_pushinteger(L, 0); /* as Python: nothing is asked, nothing waited */
@@ -312,7 +322,7 @@ static int sock_recv_into(lua_State *L) {
     lua_pushinteger(L, 0);
     return drive_with(L, s, &op_recvall_into, flags);
   }
-  if (cs_mayattempt(L, &s->h, CS_READ, patience, &dontwait)) {
+  if (cs_mayattempt(L, &s->h, CS_READ, patience, &dontwait, &n)) {
     n = receive_into(L, s, b->data, size, flags, dontwait);
     if (n >= 0) return n;
   }
@@ -321,7 +331,7 @@ static int sock_recv_into(lua_State *L) {
 }
 
 static int try_recvfrom_into(lua_State *L, cs_Handle *h, int dontwait) {
-  int flags = (int)lua_tointeger(L, 4);
+  int flags = get_flags(L, 4);
   size_t size;
   char *memory = get_memory(L, &size);
   cs_Address a;
@@ -391,7 +401,7 @@ static int transmit(lua_State *L, cs_Socket *s, const char *data, size_t len,
 static int try_send(lua_State *L, cs_Handle *h, int dontwait) {
   size_t len;
   const char *data = get_data(L, &len);
-  int flags = (int)lua_tointeger(L, 3);
+  int flags = get_flags(L, 3);
   return transmit(L, (cs_Socket *)h, data, len, flags | dontwait);
 }
 
@@ -402,9 +412,9 @@ static int sock_send(lua_State *L) {
   cs_Socket *s = cs_tosocket(L);
   size_t len;
   const char *data = cs_checkdata(L, 2, &len);
-  int flags = cs_optint(L, 3, 0), n = CS_UNTRIED, dontwait;
+  int flags = cs_optint(L, 3, 0), n, dontwait;
   int64_t patience = cs_patience(s, flags);
-  if (cs_mayattempt(L, &s->h, CS_WRITE, patience, &dontwait)) {
+  if (cs_mayattempt(L, &s->h, CS_WRITE, patience, &dontwait, &n)) {
     n = transmit(L, s, data, len, flags | dontwait);
     if (n >= 0) return n;
   }
@@ -430,7 +440,7 @@ static int transmit_rest(lua_State *L, cs_Socket *s, const char *data,
 static int try_sendall(lua_State *L, cs_Handle *h, int dontwait) {
   size_t len, sent = (size_t)lua_tointeger(L, 4);
   const char *data = get_data(L, &len);
-  int flags = (int)lua_tointeger(L, 3);
+  int flags = get_flags(L, 3);
   int n = transmit_rest(L, (cs_Socket *)h, data, len, &sent, flags, dontwait);
   if (n >= 0) return n;
   lua_pushinteger(L, (lua_Integer)sent);
@@ -446,9 +456,9 @@ static int sock_sendall(lua_State *L) {
   cs_Socket *s = cs_tosocket(L);
   size_t len, sent = 0;
   const char *data = cs_checkdata(L, 2, &len);
-  int flags = cs_optint(L, 3, 0), n = CS_UNTRIED, dontwait;
+  int flags = cs_optint(L, 3, 0), n, dontwait;
   int64_t patience = cs_patience(s, flags);
-  if (cs_mayattempt(L, &s->h, CS_WRITE, patience, &dontwait)) {
+  if (cs_mayattempt(L, &s->h, CS_WRITE, patience, &dontwait, &n)) {
     n = transmit_rest(L, s, data, len, &sent, flags, dontwait);
     if (n >= 0) return n;
   }
@@ -473,7 +483,7 @@ static int try_sendto(lua_State *L, cs_Handle *h, int dontwait) {
   cs_Socket *s = (cs_Socket *)h;
   size_t len;
   const char *data = get_data(L, &len);
-  int flags = (int)lua_tointeger(L, 3) | dontwait;
+  int flags = get_flags(L, 3) | dontwait;
   cs_Address a;
   cs_checkaddress(L, 4, s->family, 0, &a);
   return transmit_to(L, s, data, len, flags, &a.u.any, a.len);
@@ -515,7 +525,7 @@ static int sock_sendto(lua_State *L) {
   if (top < last) lua_settop(L, last);
   sa = cs_seeaddress(L, last, s->family, s->h.loop->addressmeta, &salen);
   if (sa != NULL && /* as those that have come */
-      cs_mayattempt(L, &s->h, CS_WRITE, patience, &dontwait)) {
+      cs_mayattempt(L, &s->h, CS_WRITE, patience, &dontwait, &n)) {
     n = transmit_to(L, s, data, len, flags | dontwait, sa, salen);
     if (n >= 0) return n;
   }

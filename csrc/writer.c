@@ -255,7 +255,7 @@ static int file_write(lua_State *L) {
     lua_pushinteger(L, (lua_Integer)len);
     return 1;
   }
-  if (cs_mayattempt(L, &f->sock->h, CS_WRITE, f->sock->h.timeout, &dontwait)) {
+  if (cs_mayattempt(L, &f->sock->h, CS_WRITE, f->sock->h.timeout, &dontwait, &n)) {
     n = put_all(f, &f->sock->h, data, len, &done, dontwait);
     if (n >= 0) {
       lua_pushinteger(L, (lua_Integer)done);
@@ -331,9 +331,9 @@ static const cs_Op op_flush = {"flush", CS_WRITE, 0, try_flush, NULL, 0};
 ** else what the attempt said, or CS_UNTRIED. */
 int cs_flushnow(lua_State *L, cs_File *f) {
   cs_Handle *h = &f->sock->h;
-  int dontwait;
+  int dontwait, n;
   if (cs_unsent(f) == 0) return 0;
-  if (!cs_mayattempt(L, h, CS_WRITE, h->timeout, &dontwait)) return CS_UNTRIED;
+  if (!cs_mayattempt(L, h, CS_WRITE, h->timeout, &dontwait, &n)) return n;
   return flush(f, h, dontwait);
 }
 

@@ -15,7 +15,7 @@
 -- A native class is one whose instances are userdata made in C. Its body says
 --   __new    = a C function (cls, ...) -> full userdata with one user value,
 --              which carries class.metatable(cls), cs_pushmetatable in C
---   __native = {tag = light userdata, that of cs_tonative,
+--   __native = {tag = light userdata, which names the C type,
 --               gc = finalizer, if one is needed, close = what <close> does, if
 --               that is another}
 -- and its other members are methods and properties like any class's: C
