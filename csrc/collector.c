@@ -15,14 +15,16 @@
 
 /* So many bytes were received into strings, which are most of what a server
 ** leaves to the collector.  A round that finds a few dozen of them dead looks
-** at every task's stack for it.  Where the tasks are many, two bytes of three
-** are therefore taken off the account: rounds become three times as rare, and
-** the garbage between two of them about what is alive, at most. */
+** at every task's stack for it.  Where the tasks are many, three bytes of four
+** are therefore taken off the account: rounds become four times as rare, and
+** the garbage between two of them nearly what is alive.  More would be less:
+** Lua's generational mode goes over everything that is old, too, when that has
+** doubled. */
 void cs_ease(lua_State *L, size_t received, size_t tasks) {
   int kbytes = lua_gc(L, LUA_GCCOUNT);
   if (kbytes >= 0 && (size_t)kbytes < SHARE * tasks &&
       lua_gc(L, LUA_GCISRUNNING))
-    lua_gc(L, LUA_GCSTEP, -(int)(received / 1024 * 2 / 3));
+    lua_gc(L, LUA_GCSTEP, -(int)(received / 1024 * 3 / 4));
 }
 
 /* Most of many tasks have ended: give the system back what they have used, and
