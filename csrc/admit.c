@@ -13,7 +13,7 @@
 #include "socket.h"
 
 /* where things are on the stack of admit() */
-enum { LISTENER = 1, GROUP, STEP, ACCOUNT, REQUEST };
+enum { LISTENER = 1, GROUP, STEP, ACCOUNT, MOST, REQUEST };
 
 /* Push the closed socket that the next connection opens.  One for which none
 ** came last time is kept. */
@@ -58,6 +58,7 @@ static int socket_await(lua_State *L) {
 /* One connection after the other, until none is left, of which the next one is
 ** an event, or it is time to let other tasks run. */
 static int try_admit(lua_State *L, cs_Handle *h, int dontwait) {
+  lua_Integer most = luaL_optinteger(L, MOST, LUA_MAXINTEGER);
   int n;
   (void)dontwait;
   do {
@@ -67,9 +68,10 @@ static int try_admit(lua_State *L, cs_Handle *h, int dontwait) {
       cs_groupspawn(L, GROUP, STEP, REQUEST);
       lua_pushnil(L);
       lua_setiuservalue(L, GROUP, CS_PENDING);
+      most--;
     }
-    lua_settop(L, ACCOUNT);
-  } while (n == -EINTR || (n > 0 && --h->loop->budget > 0));
+    lua_settop(L, MOST);
+  } while (n == -EINTR || (n > 0 && --h->loop->budget > 0 && most > 0));
   if (n < 0 && n != -EAGAIN) return n;
   if (n < 0) h->source.idle |= CS_READ;
   lua_pushboolean(L, 1);
@@ -78,16 +80,25 @@ static int try_admit(lua_State *L, cs_Handle *h, int dontwait) {
 
 static const cs_Op op_admit = {"accept", CS_READ, 0, try_admit, NULL, 1};
 
-/* admit(listener, group, step, account) -> true: accept the connections that
-** are there, and group:spawn(step, connection, address) for each;
-** account.accepted counts them.  One for which the latter failed is
+/* admit(listener, group, step, account [, most]) -> true: accept connections that
+** are there, `most` of them, and group:spawn(step, connection, address) for
+** each; account.accepted counts them.  One for which the latter failed is
 ** pending(group).  Never waits.  (accept(2)) */
 static int socket_admit(lua_State *L) {
   cs_Socket *s = cs_tosocket(L);
   cs_checkgroup(L, GROUP);
   luaL_checktype(L, ACCOUNT, LUA_TTABLE);
-  lua_settop(L, ACCOUNT);
+  lua_settop(L, MOST);
   return cs_drivewithin(L, &s->h, &op_admit, 0);
+}
+
+/* retry(listener): whoever waits for connections looks whether some are there,
+** of which no event may have told this process. */
+static int socket_retry(lua_State *L) {
+  cs_Socket *s = cs_tosocket(L);
+  s->h.source.idle = 0;
+  cs_wakesource(s->h.loop, &s->h.source);
+  return 0;
 }
 
 /* pending(group) -> the connection that admit() has accepted, and could not
@@ -107,6 +118,7 @@ static const luaL_Reg admit_funcs[] = {
     {"admit", socket_admit},
     {"await", socket_await},
     {"pending", socket_pending},
+    {"retry", socket_retry},
     {NULL, NULL},
 };
 

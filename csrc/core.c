@@ -7,6 +7,7 @@
 #include "address.h"
 #include "admit.h"
 #include "batch.h"
+#include "board.h"
 #include "buffer.h"
 #include "child.h"
 #include "class.h"
@@ -48,6 +49,7 @@ int luaopen_csock_core(lua_State *L) {
   cs_open_constants(L);
   cs_open_error(L);
   cs_open_address(L);
+  cs_open_board(L);
   cs_open_buffer(L);
   cs_open_cmsg(L);
   cs_open_inet(L);

@@ -17,8 +17,16 @@
 
 /* user values of a group: its owner, the step that follows, the one for
 ** failures, the function that is the body of its tasks, and a subject that has
-** no task yet */
-enum { OWNER = 1, AFTER, FAILED, BODY, PENDING = CS_PENDING, VALUES = PENDING };
+** no task yet, and the board that shows their number */
+enum {
+  OWNER = 1,
+  AFTER,
+  FAILED,
+  BODY,
+  PENDING = CS_PENDING,
+  BOARD,
+  VALUES = BOARD
+};
 
 /* the second upvalue of BODY */
 #define SELF lua_upvalueindex(2)
@@ -96,6 +104,7 @@ static int group_new(lua_State *L) {
   g = lua_newuserdatauv(L, sizeof *g, VALUES);
   cs_initlist(&g->members);
   g->count = 0;
+  g->place = NULL;
   luaL_setmetatable(L, GROUP);
   lua_insert(L, 1);
   lua_setiuservalue(L, 1, FAILED);
@@ -111,6 +120,7 @@ static int group_new(lua_State *L) {
 static void join(cs_Group *g, cs_Task *t) {
   t->group = g;
   g->count++;
+  if (g->place != NULL) cs_post(g->place, g->count);
   t->kin.next = &g->members;
   t->kin.prev = g->members.prev;
   t->kin.prev->next = g->members.prev = &t->kin;
@@ -204,19 +214,31 @@ static int group_subjects(lua_State *L) {
   return 1;
 }
 
+/* group:show([board, place]): how many are alive is to be seen there from now
+** on, or nowhere. */
+static int group_show(lua_State *L) {
+  cs_Group *g = togroup(L);
+  g->place = lua_isnoneornil(L, 2) ? NULL : cs_checkplace(L, 2);
+  if (g->place != NULL) cs_post(g->place, g->count);
+  lua_settop(L, 2);
+  lua_setiuservalue(L, 1, BOARD);
+  return 0;
+}
+
 /* Its owner has gone before its tasks. */
 static int group_gc(lua_State *L) {
   cs_Group *g = togroup(L);
+  g->place = NULL; /* the board may have gone before */
   while (g->members.next != &g->members)
     cs_leavegroup(kinsman(g->members.next));
   return 0;
 }
 
 static const luaL_Reg group_methods[] = {
-    {"adopt", group_adopt}, {"cancel", group_cancel},
-    {"mine", group_mine},   {"other", group_other},
-    {"spawn", group_spawn}, {"subjects", group_subjects},
-    {NULL, NULL},
+    {"adopt", group_adopt},       {"cancel", group_cancel},
+    {"mine", group_mine},         {"other", group_other},
+    {"show", group_show},         {"spawn", group_spawn},
+    {"subjects", group_subjects}, {NULL, NULL},
 };
 
 static const luaL_Reg group_meta[] = {

@@ -16,14 +16,13 @@
 #include "loop.h"
 
 /* operations that may succeed at once before a task lets the others run */
-#define BUDGET  64
-#define EVENTS  256
-#define MAXIDLE 1024 /* finished coroutines kept for reuse */
-#define ROUNDS  16   /* turns in which cancelled tasks may clean up */
-#define MANY    1024 /* tasks whose end is worth a collection */
-/* bytes of a lua_State, about, and of a line of the cache */
-#define COROUTINE 256
-#define LINE      64
+#define BUDGET    64
+#define EVENTS    256
+#define MAXIDLE   1024 /* finished coroutines kept for reuse */
+#define ROUNDS    16   /* turns in which cancelled tasks may clean up */
+#define MANY      1024 /* tasks whose end is worth a collection */
+#define COROUTINE 256  /* bytes of a lua_State, about, */
+#define LINE      64   /* and of a line of the cache */
 
 static const char loop_key = 'l'; /* registry key of the loop's userdata */
 

@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "board.h"
 #include "collector.h"
 #include "poller.h"
 #include "slow.h"
@@ -56,6 +57,7 @@ enum cs_Why { CS_GO, CS_TIMEDOUT, CS_WOKEN };
 typedef struct cs_Group {
   cs_Link members;
   size_t count;
+  int32_t *place; /* where other processes see the count, or NULL */
 } cs_Group;
 
 typedef struct cs_Task {
@@ -144,6 +146,7 @@ static inline void cs_leavegroup(cs_Task *t) {
   t->kin.prev->next = t->kin.next;
   t->kin.next->prev = t->kin.prev;
   t->group->count--;
+  if (t->group->place != NULL) cs_post(t->group->place, t->group->count);
   t->group = NULL;
 }
 

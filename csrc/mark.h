@@ -27,7 +27,7 @@ static inline void *cs_findmark(lua_State *L, int arg, size_t size, size_t at,
 
 /* The object at index 'arg', of the C type 'type', or NULL for anything else.
 ** Never raises. */
-#define cs_tomarked(L, arg, type, tag) \
+#define cs_tomarked(L, arg, type, tag)                                         \
   ((type *)cs_findmark(L, arg, sizeof(type), offsetof(type, mark), tag))
 
 #endif

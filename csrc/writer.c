@@ -255,7 +255,8 @@ static int file_write(lua_State *L) {
     lua_pushinteger(L, (lua_Integer)len);
     return 1;
   }
-  if (cs_mayattempt(L, &f->sock->h, CS_WRITE, f->sock->h.timeout, &dontwait, &n)) {
+  if (cs_mayattempt(L, &f->sock->h, CS_WRITE, f->sock->h.timeout, &dontwait,
+                    &n)) {
     n = put_all(f, &f->sock->h, data, len, &done, dontwait);
     if (n >= 0) {
       lua_pushinteger(L, (lua_Integer)done);

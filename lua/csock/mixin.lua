@@ -86,7 +86,7 @@ function ThreadingMixIn:process_request(request, client_address)
   end
 end
 
-ThreadingMixIn._make_room = make_room
+ThreadingMixIn._make_room, ThreadingMixIn._gather = make_room, gather
 
 local get_request, wait = TCPServer.get_request, BaseServer._wait
 local verify_request = BaseServer.verify_request
@@ -107,8 +107,11 @@ local function await_and_admit(self, listener)
   local there, err = await(listener)
   if not there then return there, err end
   if not is_usual(self, listener) then return false end
+  local balance = self._balance
+  local most = balance and balance:room()
+  if most and most <= 0 then return false end
   return admit(listener, self._requests or gather(self), self.finish_request,
-    self._account)
+    self._account, most or nil)
 end
 
 -- Where nobody has, connections become requests without a word of Lua, as many

@@ -10,6 +10,7 @@
 -- end, "q" the same with a successor at work, "c" cancel requests.  From the
 -- worker: "r" ready, "s" shut down everything.
 
+local balance = require "csock.balance"
 local class = require "csock.class"
 local core = require "csock.core"
 local errors = require "csock.errors"
@@ -153,6 +154,7 @@ local function serve(self, id, channel, poll_interval)
   loop.spawn(obey, self, channel)
   self:worker_start(id)
   local _exit <close> = setmetatable({server = self, id = id}, Exit)
+  if self._shared then self._shared:join(self, id) end
   say(channel, "r")
   class.super(PreforkMixIn, self):serve_forever(poll_interval)
   return 0
@@ -168,7 +170,10 @@ local function work(self, id, channel, poll_interval)
   end
   if not self._listeners[2] then
     self.batch_size = 1 -- the next datagram may be a sibling's
-    if mine.type == constants.SOCK_STREAM then core.socket.share(mine) end
+    -- of several that wait for it the system wakes one, which has to have room
+    if mine.type == constants.SOCK_STREAM and not self.max_connections then
+      core.socket.share(mine)
+    end
   end
   for worker in pairs(self._workers) do worker.channel:close() end
   self._listeners, self._workers, self._crew = nil, nil, nil
@@ -203,6 +208,7 @@ end
 local function leave(self, timeout)
   local deadline = timeout and loop.now() + timeout or math.huge
   self._left = true
+  if self._balance then self._balance:leave(self._retiring) end
   if self.socket.closed then return end
   if self.socket.type == constants.SOCK_STREAM then
     leave_listener(self, deadline)
@@ -276,6 +282,9 @@ function PreforkMixIn:_attend(worker)
   worker.channel:close()
   worker.ended = true
   self._workers[worker] = nil
+  if self._shared and self._current[worker.id] == worker then
+    self._shared.board:leave(worker.id)
+  end
   if self._reloading then core.loop.wake(self._reloading) end
   if not self._stopping and self._current[worker.id] == worker then
     replace(self, worker, how, number)
@@ -378,6 +387,8 @@ function Crew:__close()
   for i = 2, #server._listeners do server._listeners[i]:close() end
   server._listeners, server._workers, server._crew = nil, nil, nil
   server._wait, server._current = nil, nil
+  if server._shared then server._shared:close() end
+  server._shared = nil
 end
 
 local function supervise(self, poll_interval)
@@ -391,6 +402,9 @@ local function supervise(self, poll_interval)
   self._workers, self._current, self._pauses = {}, {}, {}
   self._poll_interval = poll_interval
   open_listeners(self, count)
+  if count > 1 and self.socket_type == constants.SOCK_STREAM then
+    self._shared = balance.new(count)
+  end
   if self.handle_signals then
     crew.watch = core.process.signals(process.SIGHUP)
   end

@@ -255,6 +255,7 @@ run is reported, nil for never), notify (true: tell a service manager).]],
     self._idle_until = false       -- when who has no request has waited enough
     self._gate = false             -- where connections wait for their header
     self._report = false           -- what tells the service manager
+    self._balance = false          -- with whom connections are shared
     self._account = stats.new()
   end,
   stats = class.property(stats.snapshot, nil, nil,
@@ -303,6 +304,17 @@ local function not_taken(self, err)
   return self:accept_error(err)
 end
 
+-- A connection has become a request.
+local function begin(self, request, client_address)
+  local account = self._account
+  account.accepted = account.accepted + 1
+  self._request = request
+  local done, failed = guard(self, process, request, client_address)
+  self._request = false
+  if done then return end
+  self:_failed(request, client_address, failed.err, failed.traceback)
+end
+
 -- Take a request, which is there (or was: another process may have it), or a
 -- connection, which becomes one when its header has come.
 local function take(self)
@@ -315,13 +327,9 @@ local function take(self)
   end
   if not ok then return not_taken(self, request) end
   if request == nil and self._gate then return end
-  local account = self._account
-  account.accepted = account.accepted + 1
-  self._request = request
-  local done, failed = guard(self, process, request, client_address)
-  self._request = false
-  if done then return end
-  self:_failed(request, client_address, failed.err, failed.traceback)
+  local balance = self._balance
+  if balance and balance:hand_over(request) then return end
+  begin(self, request, client_address)
 end
 
 -- Answer who is queued, as far as there is room (of requests at once) and time.
@@ -413,7 +421,7 @@ end
 -- For mix-ins.
 BaseServer._guard, BaseServer._wait, BaseServer._take = guard, wait, take
 BaseServer._turn, BaseServer._take_queued = turn, take_queued
-BaseServer._not_taken = not_taken
+BaseServer._begin, BaseServer._not_taken = begin, not_taken
 BaseServer._explain = explain
 BaseServer._describe = describe
 
@@ -500,6 +508,7 @@ function BaseServer:accept_error(err)
   if err == NO_MEMORY then return limits.rest(self, PAUSE) end
   if not isinstance(err, errors.error) then error(err, 0) end
   if limits.exhausted[err.errno] then
+    if self._balance then self._balance:pass() end
     limits.rest(self, PAUSE)
   elseif limits.unusable[err.errno] then
     error(err, 0)
