@@ -80,9 +80,9 @@ static int try_admit(lua_State *L, cs_Handle *h, int dontwait) {
 
 static const cs_Op op_admit = {"accept", CS_READ, 0, try_admit, NULL, 1};
 
-/* admit(listener, group, step, account [, most]) -> true: accept connections
-** that are there, `most` of them, and group:spawn(step, connection, address) for
-** each; account.accepted counts them.  One for which the latter failed is
+/* admit(listener, group, step, account [, most]) -> true: accept connections,
+** `most` of them, and for each group:spawn(step, connection, address);
+** account.accepted counts them.  One for which the latter failed is
 ** pending(group).  Never waits.  (accept(2)) */
 static int socket_admit(lua_State *L) {
   cs_Socket *s = cs_tosocket(L);
