@@ -29,7 +29,7 @@ typedef struct Place {
 typedef struct Board {
   Place *places; /* NULL: none */
   size_t count;
-  uintptr_t mark; /* mark.h */
+  uint32_t mark; /* mark.h */
 } Board;
 
 static const char tag = 'B';

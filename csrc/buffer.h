@@ -12,7 +12,7 @@
 typedef struct cs_Buffer {
   char *data; /* in this userdata, or in the one that user value 1 holds */
   size_t size;
-  uintptr_t mark; /* mark.h */
+  uint32_t mark; /* mark.h */
 } cs_Buffer;
 
 extern const char cs_buffer_tag; /* its address is that of buffers */

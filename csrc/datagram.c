@@ -25,7 +25,7 @@ typedef struct Writer {
   char *memory;
   size_t len, room;
   int closed;
-  uintptr_t mark; /* mark.h */
+  uint32_t mark; /* mark.h */
 } Writer;
 
 /* user values: the first is for the fields of subclasses */

@@ -21,6 +21,9 @@ typedef struct cs_Handle {
   unsigned char nonblock; /* O_NONBLOCK, as we last saw or set it */
   unsigned char shared;   /* others know the descriptor, and may change that */
   unsigned char safe;     /* failures return nil, err */
+  /* of a socket, here for want of room there: */
+  unsigned char closed; /* by its user; the descriptor may live on, for its */
+  int files;            /* made by makefile and still open */
 } cs_Handle;
 
 /* an attempt's errno: would block, but no descriptor will tell when it is over

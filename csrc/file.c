@@ -72,7 +72,7 @@ static cs_File *push_file(lua_State *L, int buffering) {
 
 static void open_file(cs_File *f, cs_Socket *s) {
   f->sock = s;
-  s->files++;
+  s->h.files++;
 }
 
 /* From socket, mode, buffering and metatable on the stack to a file. */
@@ -216,9 +216,9 @@ int cs_endfile(cs_File *f) {
   free(f->out);
   f->in = f->out = NULL;
   f->incap = f->start = f->end = f->sent = f->filled = 0;
-  s->files--;
+  s->h.files--;
   cs_wakesource(s->h.loop, &s->h.source);
-  return s->closed ? cs_closesocket(s) : 0;
+  return s->h.closed ? cs_closesocket(s) : 0;
 }
 
 /* The same where nothing may wait: what is unsent goes as far as the system

@@ -33,7 +33,7 @@ typedef struct cs_File {
   const char *format;   /* of the last record, and its steps: CS_FILEFORMAT */
   const struct cs_Step *steps; /* keeps both */
   unsigned formats;            /* how many there have been */
-  uintptr_t mark;              /* mark.h */
+  uint32_t mark;               /* mark.h */
 } cs_File;
 
 extern const char cs_file_tag; /* its address is that of the class */

@@ -35,7 +35,7 @@ static int push_due(lua_State *L, cs_Loop *loop) {
     luaL_pushfail(L);
     return 1;
   }
-  left = first->when - cs_now();
+  left = cs_when(&loop->timers, first) - cs_now();
   lua_pushnumber(L, left > 0 ? (lua_Number)left / (lua_Number)CS_SECOND : 0);
   return 1;
 }

@@ -136,7 +136,8 @@ static int arm(cs_Loop *loop, cs_Task *t, int64_t deadline) {
   t->deadline = deadline;
   if (deadline == CS_FOREVER) return 0;
   /* an earlier time in the heap will do: expire() looks at the deadline */
-  if (t->timer.place > 0 && t->timer.when <= deadline) return 0;
+  if (t->timer.place > 0 && cs_when(&loop->timers, &t->timer) <= deadline)
+    return 0;
   return cs_settimer(&loop->timers, &t->timer, deadline);
 }
 
@@ -305,7 +306,7 @@ void cs_runready(lua_State *L, cs_Loop *loop) {
 static void expire(cs_Loop *loop) {
   cs_Timer *first = cs_firsttimer(&loop->timers);
   int64_t now = loop->turned;
-  for (; first != NULL && first->when <= now;
+  for (; first != NULL && cs_when(&loop->timers, first) <= now;
        first = cs_firsttimer(&loop->timers)) {
     cs_Task *t = (cs_Task *)((char *)first - offsetof(cs_Task, timer));
     cs_cleartimer(&loop->timers, first);
@@ -322,7 +323,8 @@ static int patience(lua_State *L, cs_Loop *loop, int64_t deadline) {
   cs_Timer *first = cs_firsttimer(&loop->timers);
   int64_t left;
   if (loop->ready.next != &loop->ready) return 0;
-  if (first != NULL && first->when < deadline) deadline = first->when;
+  if (first != NULL && cs_when(&loop->timers, first) < deadline)
+    deadline = cs_when(&loop->timers, first);
   if (deadline == CS_FOREVER) {
     if (loop->polled == 0)
       luaL_error(L, "deadlock: every task waits for another one");
@@ -340,7 +342,8 @@ static int spin(cs_Loop *loop, cs_Ready *events) {
   cs_Timer *first = cs_firsttimer(&loop->timers);
   int64_t now = cs_now(), end = now + loop->spin;
   int n = 0;
-  if (first != NULL && first->when < end) end = first->when;
+  if (first != NULL && cs_when(&loop->timers, first) < end)
+    end = cs_when(&loop->timers, first);
   while (n == 0 && now < end) {
     n = loop->poller.ops->wait(&loop->poller, events, EVENTS, 0);
     now = cs_now();

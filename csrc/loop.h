@@ -64,7 +64,6 @@ typedef struct cs_Task {
   cs_Link link; /* first: a link is its task */
   lua_State *co;
   lua_State *waiter; /* what waits: co, or a coroutine it has resumed */
-  cs_Timer timer;    /* may be older than the deadline: it is looked at then */
   int64_t deadline;  /* of the wait under way */
   int64_t scope;     /* what loop.timeout allows */
   const char *op;    /* what it waits for, NULL: it does not say */
@@ -73,6 +72,7 @@ typedef struct cs_Task {
   cs_Link joiners;
   cs_Link kin;         /* the others of its group */
   cs_Group *group;     /* or NULL */
+  cs_Timer timer;      /* may be older than the deadline, which counts */
   uint32_t place;      /* in the list of live tasks */
   int nresults;        /* on co's stack; of a failed one, its error */
   unsigned char state; /* enum cs_State */

@@ -12,8 +12,8 @@
 #include <stdint.h>
 
 /* What an object bears whose kind is known by the address 'tag'. */
-static inline uintptr_t cs_mark(const void *object, const void *tag) {
-  return (uintptr_t)object ^ (uintptr_t)tag;
+static inline uint32_t cs_mark(const void *object, const void *tag) {
+  return (uint32_t)((uintptr_t)object ^ (uintptr_t)tag);
 }
 
 static inline void *cs_findmark(lua_State *L, int arg, size_t size, size_t at,
@@ -22,7 +22,7 @@ static inline void *cs_findmark(lua_State *L, int arg, size_t size, size_t at,
   const void *mark;
   if (object == NULL || lua_rawlen(L, arg) < size) return NULL;
   mark = object + at;
-  return *(const uintptr_t *)mark == cs_mark(object, tag) ? object : NULL;
+  return *(const uint32_t *)mark == cs_mark(object, tag) ? object : NULL;
 }
 
 /* The object at index 'arg', of the C type 'type', or NULL for anything else.

@@ -63,7 +63,7 @@ void cs_opensocket(cs_Socket *s, int fd, int nonblock) {
   s->h.source.fd = fd;
   s->h.source.chatty = s->type == SOCK_DGRAM;
   s->h.nonblock = (unsigned char)nonblock;
-  s->closed = 0;
+  s->h.closed = 0;
 }
 
 /* new(metatable [, safe]) -> a closed socket of that class. */
@@ -97,8 +97,8 @@ void cs_leavesocket(cs_Socket *s, int elsewhere) {
 ** -errno. */
 int cs_closesocket(cs_Socket *s) {
   int fd = s->h.source.fd;
-  s->closed = 1;
-  if (fd < 0 || s->files > 0) return 0;
+  s->h.closed = 1;
+  if (fd < 0 || s->h.files > 0) return 0;
   cs_leavesocket(s, s->h.shared);
   return cs_closefd(fd);
 }
@@ -433,7 +433,7 @@ static int sock_getproto(lua_State *L) {
 
 static int sock_getclosed(lua_State *L) {
   cs_Socket *s = cs_tosocket(L);
-  lua_pushboolean(L, s->closed || s->h.source.fd < 0);
+  lua_pushboolean(L, s->h.closed || s->h.source.fd < 0);
   return 1;
 }
 

@@ -15,10 +15,8 @@
 typedef struct cs_Socket {
   cs_Handle h; /* first */
   int family, type, proto;
-  int closed; /* by its user; the descriptor may live on, for its files */
-  int files;  /* made by makefile and still open */
+  uint32_t mark;           /* mark.h */
   uint64_t received, sent; /* bytes, ever, or since somebody took them */
-  uintptr_t mark;          /* mark.h */
 } cs_Socket;
 
 extern const char cs_socket_tag; /* its address is that of the class */

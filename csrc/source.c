@@ -43,9 +43,11 @@ static int grow_slots(cs_Loop *loop, size_t fd) {
   size_t n = loop->nslots > 0 ? loop->nslots * 2 : 64;
   Slot *slots;
   while (n <= fd) n *= 2;
-  slots = realloc(loop->slots, n * sizeof(Slot));
+  slots = calloc(n, sizeof(Slot)); /* what is not used yet takes no memory */
   if (slots == NULL) return -ENOMEM;
-  memset(slots + loop->nslots, 0, (n - loop->nslots) * sizeof(Slot));
+  if (loop->slots != NULL)
+    memcpy(slots, loop->slots, loop->nslots * sizeof(Slot));
+  free(loop->slots);
   loop->slots = slots;
   loop->nslots = n;
   return 0;

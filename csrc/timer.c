@@ -14,7 +14,7 @@ typedef struct cs_TimerSlot {
 
 static void put(Slot *heap, size_t i, Slot s) {
   heap[i] = s;
-  s.timer->place = i + 1;
+  s.timer->place = (uint32_t)(i + 1);
 }
 
 static void sift_up(Slot *heap, size_t i, Slot s) {
@@ -50,7 +50,7 @@ int cs_settimer(cs_Timers *timers, cs_Timer *t, int64_t when) {
     timers->heap = heap;
     timers->size = size;
   }
-  t->when = s.when = when;
+  s.when = when;
   s.timer = t;
   sift_up(timers->heap, timers->count++, s);
   return 0;
@@ -59,8 +59,9 @@ int cs_settimer(cs_Timers *timers, cs_Timer *t, int64_t when) {
 /* Take a deadline out; one that is not in the heap is no error. */
 void cs_cleartimer(cs_Timers *timers, cs_Timer *t) {
   Slot last;
-  size_t i = t->place - 1;
+  size_t i;
   if (t->place == 0) return;
+  i = t->place - 1;
   t->place = 0;
   last = timers->heap[--timers->count];
   if (last.timer == t) return;
@@ -68,6 +69,11 @@ void cs_cleartimer(cs_Timers *timers, cs_Timer *t) {
     sift_up(timers->heap, i, last);
   else
     sift_down(timers->heap, timers->count, i, last);
+}
+
+/* When a deadline that is in the heap passes: nanoseconds, monotonic. */
+int64_t cs_when(const cs_Timers *timers, const cs_Timer *t) {
+  return timers->heap[t->place - 1].when;
 }
 
 cs_Timer *cs_firsttimer(const cs_Timers *timers) {

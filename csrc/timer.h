@@ -9,8 +9,7 @@
 #include <stdint.h>
 
 typedef struct cs_Timer {
-  int64_t when; /* nanoseconds, monotonic; meaningful while in the heap */
-  size_t place; /* position in the heap plus one; 0 = not in it */
+  uint32_t place; /* position in the heap plus one; 0 = not in it */
 } cs_Timer;
 
 typedef struct cs_Timers {
@@ -21,6 +20,7 @@ typedef struct cs_Timers {
 int cs_settimer(cs_Timers *timers, cs_Timer *t, int64_t when);
 void cs_cleartimer(cs_Timers *timers, cs_Timer *t);
 cs_Timer *cs_firsttimer(const cs_Timers *timers);
+int64_t cs_when(const cs_Timers *timers, const cs_Timer *t);
 void cs_freetimers(cs_Timers *timers);
 
 #endif

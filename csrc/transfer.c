@@ -557,7 +557,7 @@ static int socket_settle(lua_State *L) {
   int n = push_traffic(L, s);
   if (s == NULL) return n;
   s->received = s->sent = 0;
-  if (s->closed && s->h.source.fd >= 0) shutdown(s->h.source.fd, SHUT_WR);
+  if (s->h.closed && s->h.source.fd >= 0) shutdown(s->h.source.fd, SHUT_WR);
   return n;
 }
 

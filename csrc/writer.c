@@ -402,7 +402,7 @@ static cs_File *to_simple(lua_State *L, int arg) {
     lua_pop(L, 1);
   }
   if (meta == NULL || meta != cs_loop(L)->filemeta) return NULL;
-  return f->sock != NULL && !f->sock->closed ? f : NULL;
+  return f->sock != NULL && !f->sock->h.closed ? f : NULL;
 }
 
 /* finish(rfile, wfile) -> true: both are closed.  Nothing, and nothing closed,
