@@ -479,6 +479,7 @@ static void drop_source(cs_Source *s) {
 static void drop_task(cs_Task *t) {
   unlink_task(t); /* it may be in the line of something that lives on */
   cs_initlist(&t->joiners);
+  if (t->group != NULL) t->group->place = NULL; /* the parent's */
   cs_leavegroup(t);
   t->co = t->waiter = NULL;
   t->timer.place = 0;

@@ -279,6 +279,20 @@ describe("the board", function()
     end)
   end)
 
+  it("is not for a process that a task has forked", function()
+    local board, seen = core.board(2), nil
+    loop.run(function()
+      local group = core.loop.group({}, function() end, error)
+      group:show(board, 1)
+      group:spawn(function()
+        process.fork(function() return 0 end):wait()
+        seen = {board:compare(2)}
+      end, {}, nil)
+      while #group > 0 do loop.sleep(0) end
+    end)
+    assert.are.same({-1, 1, 1}, seen)
+  end)
+
   it("refuses places that it does not have", function()
     local board = core.board(2)
     for _, place in ipairs {0, 3, -1} do

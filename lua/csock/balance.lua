@@ -36,7 +36,7 @@ local function new(count)
     accepted = 0,
     recovering = false,
     avoided = {}, -- until when which other one
-    spare = nil, -- a descriptor, in whose place one that comes can be
+    spare = nil,  -- a descriptor, in whose place one that comes can be
   }, Balance)
   for place = 1, count do
     local towards, box = core.socketpair()
@@ -186,10 +186,11 @@ function Balance:room()
   return room(self, self.board:compare(self.id))
 end
 
--- Is a connection as the system has given it?
-local function is_plain(server)
+-- Is a connection as the system has given it, and of the usual class?
+local function is_plain(server, request)
   return not server._gate and not server.max_connections and
-    server.get_request == get_request and server.socket.accept == accept
+    server.get_request == get_request and server.socket.accept == accept and
+    request.__class == socket
 end
 
 -- Take back what another worker, which computes, has not even looked at.
@@ -209,7 +210,7 @@ function Balance:hand_over(request)
   local board, mine, least, place = self.board, self.board:compare(self.id)
   local left = room(self, mine, least)
   if not left or left > 0 or (self.avoided[place] or 0) > loop.now() or
-    not is_plain(self.server) then
+    not is_plain(self.server, request) then
     return false
   end
   board:coming(place, 1)
