@@ -219,6 +219,10 @@ describe("the connections of a preforked server", function()
   end)
 
   it("are not lost where a worker has no descriptor left", function()
+    if helper.slow then
+      -- it has descriptors of its own, and closes what accept brings
+      return pending "valgrind takes connections beyond the limit"
+    end
     local poor = {own_listeners = false}
     function poor:worker_start(id)
       if id ~= 2 then return end
