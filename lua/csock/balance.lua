@@ -5,17 +5,12 @@
 -- it has left or does not come to it, by who put it there; and nothing is put
 -- there for who is away.
 
-local class = require "csock.class"
 local core = require "csock.core"
-local errors = require "csock.errors"
 local forgive = require "csock.forgive"
 local loop = require "csock.loop"
 local socket = require "csock.socket".socket
-local TCPServer = require "csock.server".TCPServer
 
-local accept = core.socket.methods.accept
 local readable = core.socket.readable
-local get_request = TCPServer.get_request
 
 local FEW, SHARE = 2, 5 -- how many more one may have: so many, or a fifth
 local WHILE, MANY = 1, 8 -- seconds, and so many times those it has come then
@@ -36,7 +31,7 @@ local function new(count)
     accepted = 0,
     recovering = false,
     avoided = {}, -- until when which other one
-    spare = nil,  -- a descriptor, in whose place one that comes can be
+    spare = false, -- a descriptor, in whose place one that comes can be
   }, Balance)
   for place = 1, count do
     local towards, box = core.socketpair()
@@ -46,30 +41,21 @@ local function new(count)
   return self
 end
 
---- close(): all of it, in this process.
+--- close(): all that new has opened, in the parent.
 function Balance:close()
   for _, box in ipairs(self.boxes) do box:close() end
   for _, towards in ipairs(self.towards) do towards:close() end
-  if self.spare then core.close(self.spare) end
-  self.boxes, self.towards, self.spare = {}, {}, nil
 end
 
 --
 -- Taking
 --
 
--- What f gives; nil and an error when the world refuses.
-local function try(f, ...)
-  local ok, one, two = pcall(f, ...)
-  if ok then return one, two end
-  if not class.isinstance(one, errors.OSError) then error(one, 0) end
-  return nil, one
-end
-
 -- Without one more descriptor a connection that comes would be lost.
 local function reserve(self, box)
-  self.spare = try(core.dup, box:fileno())
-  return self.spare
+  local ok, fd = forgive(core.dup, box:fileno())
+  self.spare = ok and fd
+  return ok
 end
 
 -- What is in a box: a word, and with TAKE the descriptor of a connection; nil
@@ -77,17 +63,17 @@ end
 local function unpack_one(self, place)
   local box = self.boxes[place]
   core.close(self.spare)
-  local word, fds = try(core.recv_fds, box, 1, 1)
+  local ok, word, fds = forgive(core.recv_fds, box, 1, 1)
   reserve(self, box)
-  if not word then return nil end
+  if not ok then return nil end
   if word == TAKE then self.board:coming(place, -1) end
   return word, fds[1]
 end
 
 local function begin(self, fd)
-  local request = socket(self.family, self.type, self.proto, fd)
-  local address = try(request.getpeername, request)
-  if address then
+  local request = socket(nil, nil, nil, fd)
+  local ok, address = forgive(request.getpeername, request)
+  if ok then
     self.server:_begin(request, address)
   else -- the client has gone
     request:close()
@@ -138,10 +124,7 @@ end
 
 --- join(server, id): this is worker `id`, which begins to serve.
 function Balance:join(server, id)
-  local listener = server.socket
   self.server, self.id = server, id
-  self.family, self.type = listener.family, listener.type
-  self.proto = listener.proto
   self.requests = server._requests or server:_gather()
   reserve(self, self.boxes[id])
   self.requests:show(self.board, id)
@@ -188,8 +171,7 @@ end
 
 -- Is a connection as the system has given it, and of the usual class?
 local function is_plain(server, request)
-  return not server._gate and not server.max_connections and
-    server.get_request == get_request and server.socket.accept == accept and
+  return not server._gate and server:_only_accepts(server.socket) and
     request.__class == socket
 end
 

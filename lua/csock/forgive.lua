@@ -6,10 +6,10 @@
 local class = require "csock.class"
 local errors = require "csock.errors"
 
---- forgive(f, ...) -> true, or false and the error
-return function(f, ...)
-  local ok, err = pcall(f, ...)
-  if ok then return true end
-  if not class.isinstance(err, errors.OSError) then error(err, 0) end
-  return false, err
+local function judge(ok, ...)
+  if ok or class.isinstance((...), errors.OSError) then return ok, ... end
+  error((...), 0)
 end
+
+--- forgive(f, ...) -> true and what f returns, or false and the error
+return function(f, ...) return judge(pcall(f, ...)) end

@@ -92,13 +92,20 @@ local get_request, wait = TCPServer.get_request, BaseServer._wait
 local verify_request = BaseServer.verify_request
 local process_request = ThreadingMixIn.process_request
 
+-- Is to take a request nothing but to accept, at any time?
+local function only_accepts(self, listener)
+  return self.get_request == get_request and listener.accept == accept and
+    not self.max_connections
+end
+
+ThreadingMixIn._only_accepts = only_accepts
+
 -- Has nobody a say between accept and a request's task?
 local function is_usual(self, listener)
-  return self.get_request == get_request and self._wait == wait and
+  return only_accepts(self, listener) and self._wait == wait and
     self.verify_request == verify_request and
     self.process_request == process_request and
-    self.process_request_thread == whole and
-    listener.accept == accept and not self.max_connections
+    self.process_request_thread == whole
 end
 
 -- Wait until connections are there, and take them: false when somebody has a

@@ -116,10 +116,8 @@ end
 
 -- A byte from the other side; "" when that is gone.
 local function hear(channel)
-  local ok, word = pcall(channel.recv, channel, 1)
-  if ok then return word end
-  if not isinstance(word, errors.error) then error(word, 0) end
-  return ""
+  local ok, word = forgive(channel.recv, channel, 1)
+  return ok and word or ""
 end
 
 local function say(channel, word)
