@@ -34,23 +34,23 @@ typedef struct Board {
 
 static const char tag = 'B';
 
-static Board *to_board(lua_State *L) {
-  Board *b = cs_tomarked(L, 1, Board, &tag);
-  if (b == NULL) cs_typeerror(L, 1, BOARD);
+static Board *to_board(lua_State *L, int arg) {
+  Board *b = cs_tomarked(L, arg, Board, &tag);
+  if (b == NULL) cs_typeerror(L, arg, BOARD);
   return b;
 }
 
-static Place *check_place(lua_State *L, const Board *b, int arg) {
-  lua_Integer n = luaL_checkinteger(L, arg);
-  luaL_argcheck(L, n >= 1 && (size_t)n <= b->count, arg, "no such place");
+/* Of the board at index 'arg', the place whose number follows. */
+static Place *to_place(lua_State *L, int arg) {
+  const Board *b = to_board(L, arg);
+  lua_Integer n = luaL_checkinteger(L, arg + 1);
+  luaL_argcheck(L, n >= 1 && (size_t)n <= b->count, arg + 1, "no such place");
   return &b->places[n - 1];
 }
 
-/* Of the board at index 'arg', the count at the place whose number follows. */
+/* The same, for who posts what it has. */
 int32_t *cs_checkplace(lua_State *L, int arg) {
-  Board *b = cs_tomarked(L, arg, Board, &tag);
-  if (b == NULL) cs_typeerror(L, arg, BOARD);
-  return &check_place(L, b, arg + 1)->count;
+  return &to_place(L, arg)->count;
 }
 
 /* board(n) -> a board with n places, all of them away.  (mmap(2)) */
@@ -73,7 +73,7 @@ static int board_new(lua_State *L) {
 }
 
 static int board_gc(lua_State *L) {
-  Board *b = to_board(L);
+  Board *b = to_board(L, 1);
   if (b->places != NULL) munmap(b->places, b->count * sizeof *b->places);
   b->places = NULL;
   b->count = 0;
@@ -82,14 +82,14 @@ static int board_gc(lua_State *L) {
 
 /* board:leave(place): whoever was there takes no more. */
 static int board_leave(lua_State *L) {
-  Place *p = check_place(L, to_board(L), 2);
+  Place *p = to_place(L, 1);
   __atomic_store_n(&p->count, AWAY, __ATOMIC_SEQ_CST);
   return 0;
 }
 
 /* board:away(place) -> is nobody there? */
 static int board_away(lua_State *L) {
-  Place *p = check_place(L, to_board(L), 2);
+  Place *p = to_place(L, 1);
   lua_pushboolean(L, __atomic_load_n(&p->count, __ATOMIC_SEQ_CST) == AWAY);
   return 1;
 }
@@ -97,7 +97,7 @@ static int board_away(lua_State *L) {
 /* board:coming(place [, n]) -> how many are on their way to it, n more (or
 ** less) than before. */
 static int board_coming(lua_State *L) {
-  Place *p = check_place(L, to_board(L), 2);
+  Place *p = to_place(L, 1);
   int n = cs_optint(L, 3, 0);
   lua_pushinteger(L, __atomic_add_fetch(&p->coming, n, __ATOMIC_SEQ_CST));
   return 1;
@@ -113,8 +113,8 @@ static int32_t load(const Place *p) {
 ** many who has the fewest of the others, and where that is; nothing when there
 ** are no others. */
 static int board_compare(lua_State *L) {
-  Board *b = to_board(L);
-  const Place *mine = check_place(L, b, 2), *found = NULL;
+  const Board *b = to_board(L, 1);
+  const Place *mine = to_place(L, 1), *found = NULL;
   int32_t least = 0, here = load(mine);
   for (const Place *p = b->places; p < b->places + b->count; p++) {
     int32_t n = load(p);

@@ -132,7 +132,7 @@ static unsigned char check_value(lua_State *L, int arg) {
   return (unsigned char)n;
 }
 
-/* b[i] -> a byte; b.name -> a method, or nil.  Upvalue 2 has the methods. */
+/* b[i] -> a byte; b.name -> a method, or nil.  The upvalue has the methods. */
 static int buffer_index(lua_State *L) {
   cs_Buffer *b = cs_checkbuffer(L, 1);
   int type = lua_type(L, 2);

@@ -120,7 +120,7 @@ static int group_new(lua_State *L) {
 static void join(cs_Group *g, cs_Task *t) {
   t->group = g;
   g->count++;
-  if (g->place != NULL) cs_post(g->place, g->count);
+  cs_showgroup(g);
   t->kin.next = &g->members;
   t->kin.prev = g->members.prev;
   t->kin.prev->next = g->members.prev = &t->kin;
@@ -219,7 +219,7 @@ static int group_subjects(lua_State *L) {
 static int group_show(lua_State *L) {
   cs_Group *g = togroup(L);
   g->place = lua_isnoneornil(L, 2) ? NULL : cs_checkplace(L, 2);
-  if (g->place != NULL) cs_post(g->place, g->count);
+  cs_showgroup(g);
   lua_settop(L, 2);
   lua_setiuservalue(L, 1, BOARD);
   return 0;

@@ -25,17 +25,16 @@ static cs_Loop *hosted(lua_State *L, const char *what) {
 /* Push the seconds until a step has something to do that no descriptor will
 ** tell: 0 when tasks are ready, nil when there is nothing. */
 static int push_due(lua_State *L, cs_Loop *loop) {
-  cs_Timer *first = cs_firsttimer(&loop->timers);
-  int64_t left;
+  int64_t first = cs_earliest(&loop->timers), left;
   if (loop->ready.next != &loop->ready) {
     lua_pushinteger(L, 0);
     return 1;
   }
-  if (first == NULL) {
+  if (first == CS_FOREVER) {
     luaL_pushfail(L);
     return 1;
   }
-  left = cs_when(&loop->timers, first) - cs_now();
+  left = first - cs_now();
   lua_pushnumber(L, left > 0 ? (lua_Number)left / (lua_Number)CS_SECOND : 0);
   return 1;
 }

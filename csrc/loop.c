@@ -320,11 +320,9 @@ static void expire(cs_Loop *loop) {
 
 /* Milliseconds that the poller may sleep until `deadline` or an earlier one. */
 static int patience(lua_State *L, cs_Loop *loop, int64_t deadline) {
-  cs_Timer *first = cs_firsttimer(&loop->timers);
-  int64_t left;
+  int64_t first = cs_earliest(&loop->timers), left;
   if (loop->ready.next != &loop->ready) return 0;
-  if (first != NULL && cs_when(&loop->timers, first) < deadline)
-    deadline = cs_when(&loop->timers, first);
+  if (first < deadline) deadline = first;
   if (deadline == CS_FOREVER) {
     if (loop->polled == 0)
       luaL_error(L, "deadlock: every task waits for another one");
@@ -339,11 +337,10 @@ static int patience(lua_State *L, cs_Loop *loop, int64_t deadline) {
 /* Ask the poller over and over, for as long as loop.spin allows: what comes
 ** soon is then found sooner than a sleeping process is woken. */
 static int spin(cs_Loop *loop, cs_Ready *events) {
-  cs_Timer *first = cs_firsttimer(&loop->timers);
+  int64_t first = cs_earliest(&loop->timers);
   int64_t now = cs_now(), end = now + loop->spin;
   int n = 0;
-  if (first != NULL && cs_when(&loop->timers, first) < end)
-    end = cs_when(&loop->timers, first);
+  if (first < end) end = first;
   while (n == 0 && now < end) {
     n = loop->poller.ops->wait(&loop->poller, events, EVENTS, 0);
     now = cs_now();

@@ -141,12 +141,17 @@ static inline cs_Loop *cs_loop(lua_State *L) {
   return (cs_Loop *)lua_touserdata(L, lua_upvalueindex(1));
 }
 
+/* Let other processes see how many are in the group, if they may. */
+static inline void cs_showgroup(const cs_Group *g) {
+  if (g->place != NULL) cs_post(g->place, g->count);
+}
+
 static inline void cs_leavegroup(cs_Task *t) {
   if (t->group == NULL) return;
   t->kin.prev->next = t->kin.next;
   t->kin.next->prev = t->kin.prev;
   t->group->count--;
-  if (t->group->place != NULL) cs_post(t->group->place, t->group->count);
+  cs_showgroup(t->group);
   t->group = NULL;
 }
 

@@ -76,6 +76,11 @@ int64_t cs_when(const cs_Timers *timers, const cs_Timer *t) {
   return timers->heap[t->place - 1].when;
 }
 
+/* When the first one passes; INT64_MAX: there is none. */
+int64_t cs_earliest(const cs_Timers *timers) {
+  return timers->count > 0 ? timers->heap[0].when : INT64_MAX;
+}
+
 cs_Timer *cs_firsttimer(const cs_Timers *timers) {
   return timers->count > 0 ? timers->heap[0].timer : NULL;
 }

@@ -20,6 +20,7 @@ typedef struct cs_Timers {
 int cs_settimer(cs_Timers *timers, cs_Timer *t, int64_t when);
 void cs_cleartimer(cs_Timers *timers, cs_Timer *t);
 cs_Timer *cs_firsttimer(const cs_Timers *timers);
+int64_t cs_earliest(const cs_Timers *timers);
 int64_t cs_when(const cs_Timers *timers, const cs_Timer *t);
 void cs_freetimers(cs_Timers *timers);
 

@@ -239,7 +239,7 @@ static int file_write(lua_State *L) {
   cs_File *f = to_writer(L);
   size_t len, done = 0;
   const char *data;
-  int n = CS_UNTRIED, dontwait;
+  int n, dontwait;
   int collects = f->size > 0 && !f->lined;
   lua_Integer collected = collects ? collect_strings(L, f) : -1;
   if (collected >= 0) {
