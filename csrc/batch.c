@@ -53,7 +53,9 @@ typedef struct Batch {
   char *memory;      /* room * size bytes, behind the slots */
   lua_Integer begun; /* requests, since somebody asked */
   int ending;        /* its server has been told to stop */
+  int waits, busy;   /* serve() waits for datagrams; a request is under way */
   int fields;        /* that a handler will have */
+  lua_Integer stamp; /* what changes[1] was when serve() was called */
   /* address objects of clients, at places that their bytes say, which the
   ** table KNOWN holds; NULL: none */
   const void *known[1 << KNOWN_BITS];
@@ -65,11 +67,11 @@ typedef struct Batch {
 
 /* upvalues of its functions: the loop, the batch, the metatable of addresses,
 ** the table of known ones, and names of fields */
-enum { BATCH = 2, META, KNOWN, REQUEST, CLIENT, SERVER };
+enum { BATCH = 2, META, KNOWN, REQUEST, CLIENT, SERVER, SOCKET, CLASS };
 
-static const char *const field_names[] = {"request", "client_address",
-                                          "server"};
-enum { FIELDS = 3 };
+static const char *const names[] = {"request", "client_address", "server",
+                                    "socket", "RequestHandlerClass"};
+enum { NAMES = 5 };
 
 #define UP(n) lua_upvalueindex(n)
 
@@ -301,8 +303,8 @@ static int batch_begun(lua_State *L) {
 ** Answering
 */
 
-/* Where things are on the stack of answer(): its arguments, the request under
-** way, what is called for it. */
+/* Where things are on the stack of answer() and serve(): their arguments, the
+** request under way, what is called for it. */
 enum {
   AT_SOCKET = 1,
   AT_SERVER,
@@ -312,13 +314,16 @@ enum {
   AT_FAILURE,
   AT_FAILED,
   AT_OVER,
+  AT_FILL, /* and these only of serve() */
+  AT_CHANGES,
+  AT_CLASS,
   AT_REQUEST,
   AT_CLIENT,
   AT_CALL
 };
 
-/* What has been done for a request. */
-enum { NOTHING, SETUP, STEP, FAILED };
+/* What has been done for a request, or before the first one. */
+enum { NOTHING, SETUP, STEP, FAILED, FILLED };
 
 static void set_field(lua_State *L, int table, int name, int value) {
   lua_pushvalue(L, UP(name));
@@ -361,8 +366,9 @@ static int push_call(lua_State *L, const Batch *b, lua_KContext *stage) {
 }
 
 /* A request is over: after shutdown(), are all? */
-static void end_request(lua_State *L, const Batch *b) {
-  lua_settop(L, AT_OVER);
+static void end_request(lua_State *L, Batch *b) {
+  lua_settop(L, AT_CLASS);
+  b->busy = 0;
   if (!b->ending) return;
   lua_pushvalue(L, AT_OVER);
   lua_pushvalue(L, AT_SERVER);
@@ -383,6 +389,49 @@ static int call_failed(lua_State *L) {
   return lua_toboolean(L, -1);
 }
 
+/* Is the server's field at UP('name') what is at 'index'? */
+static int is_still(lua_State *L, int name, int index) {
+  int same;
+  lua_pushvalue(L, UP(name));
+  lua_rawget(L, AT_SERVER);
+  same = lua_rawequal(L, -1, index);
+  lua_pop(L, 1);
+  return same;
+}
+
+/* Is all as it was when serve() was called? */
+static int holds(lua_State *L, const Batch *b) {
+  lua_Integer changes;
+  lua_rawgeti(L, AT_CHANGES, 1);
+  changes = lua_tointeger(L, -1);
+  lua_pop(L, 1);
+  return changes == b->stamp && is_still(L, SOCKET, AT_SOCKET) &&
+         is_still(L, CLASS, AT_CLASS);
+}
+
+/* All are answered: wait for more, if that is to be. */
+static int call_fill(lua_State *L, Batch *b) {
+  if (lua_isnil(L, AT_FILL) || b->ending || !holds(L, b)) return 0;
+  b->waits = 1;
+  lua_pushvalue(L, AT_FILL);
+  lua_pushvalue(L, AT_SOCKET);
+  lua_pushnil(L);
+  lua_pushinteger(L, b->room);
+  lua_callk(L, 3, 2, FILLED, answered);
+  return 1;
+}
+
+/* What fill said is on top: is it for this call to answer what has come? */
+static int filled(lua_State *L, Batch *b) {
+  b->waits = 0;
+  if (!lua_toboolean(L, -2)) return 0;
+  lua_settop(L, AT_CLASS);
+  if (holds(L, b)) return 1;
+  lua_pushboolean(L, 1);
+  lua_pushnil(L);
+  return 0;
+}
+
 /* Go on where 'stage' has been reached, be it after a wait. */
 static int answered(lua_State *L, int status, lua_KContext stage) {
   Batch *b = get_batch(L);
@@ -393,15 +442,23 @@ static int answered(lua_State *L, int status, lua_KContext stage) {
       if (call_failed(L)) return 0;
     } else if (stage == FAILED && lua_toboolean(L, -1))
       return 0;
+    else if (stage == FILLED && !filled(L, b))
+      return 2;
     if (stage == SETUP && (status == LUA_OK || status == LUA_YIELD)) {
       lua_pushvalue(L, AT_STEP);
       lua_insert(L, AT_CALL);
       n = 1;
       stage = STEP;
     } else {
-      if (stage != NOTHING) end_request(L, b);
-      if (push_next(L, b, s) == 0) return 0;
+      if (stage != NOTHING && stage != FILLED) end_request(L, b);
+      status = LUA_OK;
+      stage = FILLED;
+      if (push_next(L, b, s) == 0) {
+        if (!call_fill(L, b)) return 0;
+        continue;
+      }
       b->begun++;
+      b->busy = 1;
       n = push_call(L, b, &stage);
     }
     status = lua_pcallk(L, n, 0, AT_FAILURE, stage, answered);
@@ -430,7 +487,49 @@ static int batch_answer(lua_State *L) {
   b->ending = lua_toboolean(L, AT_OVER + 1);
   b->fields = (int)lua_tointeger(L, AT_OVER + 2);
   lua_settop(L, AT_OVER);
+  lua_settop(L, AT_CLASS);
   return answered(L, LUA_OK, NOTHING);
+}
+
+/* serve(sock, server, step, meta, setup, failure, failed, over, fill, changes,
+** fields): the same, and then fill (of this batch), for as long as changes[1],
+** the server's socket and its RequestHandlerClass stay what they are.  What
+** fill said last, if it was not true; true when datagrams are left that have
+** come after such a change; nothing in all other cases. */
+static int batch_serve(lua_State *L) {
+  Batch *b = get_batch(L);
+  cs_tosocket(L);
+  luaL_checktype(L, AT_SERVER, LUA_TTABLE);
+  luaL_checktype(L, AT_CHANGES, LUA_TTABLE);
+  b->ending = 0;
+  b->fields = (int)lua_tointeger(L, AT_CLASS);
+  lua_settop(L, AT_CHANGES);
+  lua_rawgeti(L, AT_CHANGES, 1);
+  b->stamp = lua_tointeger(L, -1);
+  lua_settop(L, AT_CHANGES);
+  lua_pushvalue(L, UP(CLASS));
+  lua_rawget(L, AT_SERVER);
+  return answered(L, LUA_OK, NOTHING);
+}
+
+/* waits() -> does serve() wait for datagrams? */
+static int batch_waits(lua_State *L) {
+  lua_pushboolean(L, get_batch(L)->waits);
+  return 1;
+}
+
+/* busy() -> is a request under way? */
+static int batch_busy(lua_State *L) {
+  lua_pushboolean(L, get_batch(L)->busy);
+  return 1;
+}
+
+/* rest() -> did it wait when an error ended serve()?  Now it does nothing. */
+static int batch_rest(lua_State *L) {
+  Batch *b = get_batch(L);
+  lua_pushboolean(L, b->waits);
+  b->waits = b->busy = 0;
+  return 1;
 }
 
 /*
@@ -463,22 +562,23 @@ static Batch *push_batch(lua_State *L, int room, size_t size, size_t most) {
 /* Set the functions of the batch at 'batch' in the table on top. */
 static void set_funcs(lua_State *L, int batch) {
   static const luaL_Reg funcs[] = {
-      {"answer", batch_answer}, {"begun", batch_begun}, {"drop", batch_drop},
-      {"fill", batch_fill},     {"hurry", batch_hurry}, {"left", batch_left},
-      {"take", batch_take},     {NULL, NULL},
+      {"answer", batch_answer}, {"begun", batch_begun}, {"busy", batch_busy},
+      {"drop", batch_drop},     {"fill", batch_fill},   {"hurry", batch_hurry},
+      {"left", batch_left},     {"rest", batch_rest},   {"serve", batch_serve},
+      {"take", batch_take},     {"waits", batch_waits}, {NULL, NULL},
   };
   lua_pushvalue(L, UP(1));
   lua_pushvalue(L, batch);
   cs_pushaddressmeta(L);
   lua_createtable(L, 1 << KNOWN_BITS, 0);
-  for (int i = 0; i < FIELDS; i++) lua_pushstring(L, field_names[i]);
-  luaL_setfuncs(L, funcs, SERVER);
+  for (int i = 0; i < NAMES; i++) lua_pushstring(L, names[i]);
+  luaL_setfuncs(L, funcs, CLASS);
 }
 
-/* batch(room, size, most) -> {answer =, begun =, drop =, fill =, hurry =,
-** left =, take =}: functions for datagrams of one socket, up to `room` (1 to
-** 1024) receives at a time, each of the first `size` bytes (1 to 65536); of a
-** datagram the first `most` are kept. */
+/* batch(room, size, most) -> {answer =, begun =, busy =, drop =, fill =,
+** hurry =, left =, rest =, serve =, take =, waits =}: functions for datagrams
+** of one socket, up to `room` (1 to 1024) receives at a time, each of the first
+** `size` bytes (1 to 65536); of a datagram the first `most` are kept. */
 static int socket_batch(lua_State *L) {
   int room = cs_checkint(L, 1), size = cs_checkint(L, 2);
   int most = cs_checkint(L, 3);
@@ -492,22 +592,8 @@ static int socket_batch(lua_State *L) {
   return 1;
 }
 
-/* owns(object, names) -> has it a field, of its own, of one of these names?
-** Who knows, if it is no table. */
-static int socket_owns(lua_State *L) {
-  int found = !lua_istable(L, 1);
-  luaL_checktype(L, 2, LUA_TTABLE);
-  for (int i = 1; !found && lua_rawgeti(L, 2, i) != LUA_TNIL; i++) {
-    found = lua_rawget(L, 1) != LUA_TNIL;
-    lua_settop(L, 2);
-  }
-  lua_pushboolean(L, found);
-  return 1;
-}
-
 static const luaL_Reg batch_funcs[] = {
     {"batch", socket_batch},
-    {"owns", socket_owns},
     {NULL, NULL},
 };
 

@@ -38,8 +38,9 @@ enum {
   NX_SLOTS,
   NX_SETITEM,
   NX_DELITEM,
-  NX_KNOWN, /* set of names that are known to be plain fields */
-  NX_LEFT   /* how many more it may take */
+  NX_KNOWN,   /* name -> true: known to be a plain field's; false: watched */
+  NX_CHANGES, /* a table that counts, at 1, the writes to watched names */
+  NX_LEFT     /* how many more names may be known */
 };
 enum { MAKE_MT = 1, MAKE_INIT, MAKE_READY, MAKE_ROOM, MAKE_SAMPLES };
 enum { BUILD_NEW = 1 };
@@ -307,8 +308,20 @@ static void learnname(lua_State *L) {
   lua_replace(L, UP(NX_LEFT));
 }
 
-/* The rest of object_newindex: what kind of name is it? */
-static int writenew(lua_State *L) {
+/* Somebody relies on the class's member of this name: it is hidden from now on.
+   An instance that has the field already is written to without a call. */
+static void countchange(lua_State *L) {
+  lua_Integer n;
+  lua_rawgeti(L, UP(NX_CHANGES), 1);
+  n = lua_tointeger(L, -1);
+  lua_pop(L, 1);
+  lua_pushinteger(L, n + 1);
+  lua_rawseti(L, UP(NX_CHANGES), 1);
+}
+
+/* The rest of object_newindex: what kind of name is it? `known` is the type of
+   what NX_KNOWN has for it. */
+static int writenew(lua_State *L, int known) {
   int isitem = !lua_isnil(L, UP(NX_SETITEM)) ||
                (lua_isnil(L, 3) && !lua_isnil(L, UP(NX_DELITEM)));
   lua_pushvalue(L, 2);
@@ -325,15 +338,20 @@ static int writenew(lua_State *L) {
   }
   if (isitem && !isattribute(L)) return writeitem(L);
   checkslot(L);
-  learnname(L);
+  if (known == LUA_TNIL) learnname(L);
   return writefield(L);
 }
 
 /* __newindex of an instance */
 static int object_newindex(lua_State *L) {
+  int known;
   lua_settop(L, 3);
   lua_pushvalue(L, 2);
-  if (lua_rawget(L, UP(NX_KNOWN)) == LUA_TNIL) return writenew(L);
+  known = lua_rawget(L, UP(NX_KNOWN));
+  if (!lua_toboolean(L, -1)) {
+    if (known != LUA_TNIL) countchange(L);
+    return writenew(L, known);
+  }
   if (!lua_istable(L, 1)) return writefield(L);
   lua_settop(L, 3);
   lua_rawset(L, 1);
@@ -593,11 +611,12 @@ static int class_newfieldless(lua_State *L) {
   return closure(L, fieldless_index, IX_GETITEM);
 }
 
-/* newindex(attributes, setters, deleters, privacy, slots, setitem, delitem)
-   -> the __newindex of an instance */
+/* newindex(attributes, setters, deleters, privacy, slots, setitem, delitem,
+   known, changes) -> the __newindex of an instance. It makes known[name] true
+   for names of plain fields; for those that are false it adds one to
+   changes[1]. */
 static int class_newwriter(lua_State *L) {
-  lua_settop(L, NX_DELITEM);
-  lua_newtable(L);
+  lua_settop(L, NX_CHANGES);
   lua_pushinteger(L, NAMES_MAX);
   return closure(L, object_newindex, NX_LEFT);
 }

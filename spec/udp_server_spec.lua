@@ -177,6 +177,12 @@ for name, Server in pairs {UDPServer = UDPServer,
         server.batch_size = 1
         return "b"
       end,
+      ["service_actions"] = function(server)
+        function server:service_actions()
+          self.RequestHandlerClass = handler(shout)
+        end
+        return "B", "b" -- they come after a turn
+      end,
       ["its class's get_request"] = function(_, Mine)
         function Mine:get_request()
           local request, client_address = UDPServer.get_request(self)
@@ -279,6 +285,26 @@ for name, Server in pairs {UDPServer = UDPServer,
       assert.are.same({"1!", "2!"}, burst(server, numbers(2), function(client)
         return receive(client, 2)
       end))
+    end)
+
+    it("sees that its socket gets a recvfrom of its own", function()
+      local server = Server(anywhere, handler(echo), false)
+      server.socket:close()
+      server.socket = class("Open", csock.socket)(csock.AF_INET,
+        csock.SOCK_DGRAM)
+      server:server_bind()
+      burst(server, {"1"}, function(client)
+        assert.are.equal("1", client:recv(10))
+        loop.sleep(0)
+        function server.socket:recvfrom(...)
+          local data, address = csock.socket.recvfrom(self, ...)
+          return data .. "!", address
+        end
+        client:send "2" -- the wait for this one has begun
+        assert.are.equal("2", client:recv(10))
+        client:send "3"
+        assert.are.equal("3!", client:recv(10))
+      end)
     end)
 
     for _, hook in ipairs {"verify_request", "process_request",
@@ -530,6 +556,24 @@ for name, Server in pairs {UDPServer = UDPServer,
       assert.are.same({1.0, 2.1, 3.2}, seen)
       server.batch_size = 5
       assert.are.same({3, 3}, {server.stats.accepted, server.stats.finished})
+    end)
+
+    it("is active while it is answered, not while it is waited for", function()
+      local seen = {}
+      local server = Server(anywhere, handler(function(self)
+        seen[#seen + 1] = self.server.stats.active
+        echo(self)
+      end))
+      function server:handle_error() seen[#seen + 1] = "failed" end
+      burst(server, {}, function(client)
+        for _ = 1, 3 do
+          client:send "a"
+          client:recv(10)
+          loop.sleep(0)
+          seen[#seen + 1] = server.stats.active
+        end
+      end)
+      assert.are.same({1, 0, 1, 0, 1, 0}, seen)
     end)
 
     it("keeps its count when its size changes", function()

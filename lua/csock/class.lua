@@ -32,7 +32,10 @@ local classof, isinstance, issubclass =
   core.classof, core.isinstance, core.issubclass
 local getinfo, fmt, unpack = debug.getinfo, string.format, table.unpack
 
-core.changes = 0 -- how often a member of a finished class was set
+-- How often a member of a finished class was set, or of an instance one that
+-- is fixed (below).
+local changes = {0}
+core.changes = changes
 
 local function weak() return setmetatable({}, {__mode = "k"}) end
 
@@ -350,16 +353,18 @@ local function arm(rec)
   if rec.native and rec.sealed and not next(rec.sealed) then
     index = core.fieldless
   end
-  local function fill(to, get, set, del)
+  local function fill(to, known, get, set, del)
     equip(to, rec)
     to.__index = index(attrs, rec.getters, rec.privacy, get)
     to.__newindex = core.newindex(attrs, rec.setters, rec.deleters,
-                                  rec.privacy, rec.sealed, set, del)
+                                  rec.privacy, rec.sealed, set, del,
+                                  known, changes)
   end
-  fill(mt, getitem, setitem, delitem)
+  rec.known = {}
+  fill(mt, rec.known, getitem, setitem, delitem)
   local making = (getitem or setitem or delitem) and (rec.making or {})
   if making then
-    fill(making)
+    fill(making, {})
     making[READY] = mt
   end
   rec.making, mt[MAKING] = making or nil, making or nil
@@ -454,7 +459,7 @@ local function setmember(rec, name, value)
     fail("class '%s': '%s' has to stand in the body", rec.name, name)
   end
   define(rec, name, value)
-  core.changes = core.changes + 1
+  changes[1] = changes[1] + 1
   local affected, also = descendants(rec, {}), ALSO[name]
   for heir in next, affected do
     heir.tails = nil
@@ -1084,15 +1089,19 @@ for _, cls in ipairs {Object, Type, Property, Static, Classmethod, Slice} do
   info[cls].builtin = true
 end
 
---- Has each instance of `cls` these members from the class, unless it has
--- fields of these names, for as long as core.changes stays the same? No, where
--- a property or an item hook has a say.
-local function fixed(cls, list)
-  local rec = info[cls]
-  if rec.attrs.__getitem then return false end
+--- Does this object have the members of a list of names from its class?  Then
+-- that changes only when core.changes[1] does (or by rawset).  Not so where a
+-- property, or an item hook, may answer what it likes.
+local function fixed(object, list)
+  local rec = info[classof(object)]
+  if not rec or rec.attrs.__getitem then return false end
+  local fields = core.fields(object)
   for _, name in ipairs(list) do
-    if rec.getters[name] ~= nil then return false end
+    if rec.getters[name] ~= nil or fields and rawget(fields, name) ~= nil then
+      return false
+    end
   end
+  for _, name in ipairs(list) do rec.known[name] = false end
   return true
 end
 

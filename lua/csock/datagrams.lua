@@ -16,7 +16,8 @@ local classes = core.class
 local plain = classes.plain
 local fill, nothing = BaseRequestHandler.__init, BaseRequestHandler.handle
 local FIELDS = 3 -- of a handler: what that sets
-local owns, recvfrom = core.socket.owns, core.socket.methods.recvfrom
+local changes, fixed = classes.changes, classes.fixed
+local recvfrom = core.socket.methods.recvfrom
 local datagrams = {}
 
 local MEMORY = 1 << 20 -- bytes for a batch, or one datagram's if that is more
@@ -127,10 +128,23 @@ local function answer(self, plan, usual)
 end
 
 local function answer_here(self, plan, usual)
-  self._request = self._batch
   local ok, err = pcall(answer, self, plan, usual)
-  self._request = false
+  self._batch.rest()
   if not ok then error(err, 0) end
+end
+
+-- Answer what comes, too, and without a word of Lua between requests, for as
+-- long as both plans hold: what fill says.
+local function serve(self, plan, usual)
+  local batch, step = self._batch, plan.step
+  if plan.finishes then step = usual._finishing(step) end
+  local ok, ready, err = pcall(batch.serve, self.socket, self, step, plan.meta,
+    plan.setup, usual._failure, fail, end_in_time, batch.fill, changes,
+    plan.fields)
+  local waited = batch.rest()
+  if ok then return ready, err end
+  if not waited then error(ready, 0) end
+  return nil, ready
 end
 
 -- In tasks: one answers until a handler of its waits; then another one goes on
@@ -163,7 +177,7 @@ local function answer_in_tasks(self, plan, usual)
 end
 
 -- Plans: what the members of a server, and those of its handler's class, come
--- to.  They are looked at for each batch, but a plan holds until one is set.
+-- to.  A plan holds until one of them is set.
 
 -- What a plan to take datagrams is made of, and one to answer them, but for
 -- members that are compared with it.
@@ -171,30 +185,24 @@ local TAKING = {"batch_size", "max_packet_size", "max_connections",
   "get_request", "_wait"}
 local ANSWERING = {"request_timeout", "slow_callback", "verify_request",
   "process_request", "process_request_thread", "finish_request",
-  "shutdown_request", "close_request"}
+  "shutdown_request", "close_request", "service_actions"}
+local RECEIVING = {"recvfrom"} -- of the socket
 
-local function holds(plan, self, members)
-  return plan and plan.changes == classes.changes and not owns(self, members)
-end
+local function holds(plan) return plan and plan.stamp == changes[1] end
 
 local function keep(plan, self, members)
-  if classes.fixed(classes.classof(self), members) then
-    plan.changes = classes.changes
-  end
+  if fixed(self, members) then plan.stamp = changes[1] end
   return plan
 end
 
 -- How the next batch is taken; nil when there is to be none.
 local function taking_of(self, usual)
   local plan, sock = self._taking, self.socket
-  if holds(plan, self, TAKING) and plan.socket == sock and
-    sock.recvfrom == recvfrom then
-    return plan
-  end
+  if holds(plan) and plan.socket == sock then return plan end
   local batch = batch_of(self, usual)
   plan = batch and {batch = batch, limit = self.max_connections, socket = sock}
   if batch and batch.count == self.batch_size and
-    batch.size == self.max_packet_size then
+    batch.size == self.max_packet_size and fixed(sock, RECEIVING) then
     keep(plan, self, TAKING)
   end
   self._taking = plan or false
@@ -204,41 +212,61 @@ end
 -- How it is answered.
 local function answering_of(self, usual)
   local plan, cls = self._answering, self.RequestHandlerClass
-  if holds(plan, self, ANSWERING) and plan.cls == cls then return plan end
+  if holds(plan) and plan.cls == cls then return plan end
   local tasks = in_tasks(self, usual)
   local alone = tasks or self.process_request == usual.process_request and
     self.verify_request == usual.verify_request
   plan = {cls = cls, answer = tasks and answer_in_tasks or answer_here}
+  plan.goes_on = alone and not tasks and
+    self.service_actions == usual.service_actions
   plan.step, plan.meta, plan.setup, plan.fields, plan.finishes =
     steps_of(self, usual, alone)
   self._answering = keep(plan, self, ANSWERING)
   return plan
 end
 
---- turn(self, timeout, usual): a turn of serve_forever: wait for datagrams, and
--- answer them; false when shutdown() was called meanwhile.  `usual` is what
--- steps and hooks are that nobody has overridden, by their names.
+-- Wait for datagrams: true when there are some, false when not, or nil and an
+-- error.
+local function wait(self, taking, timeout)
+  local batch = taking.batch
+  self._accepting = true
+  local ok, ready, err = pcall(batch.fill, self.socket, timeout,
+    room(self, batch, taking.limit))
+  self._accepting = false
+  if ok then return ready, err end
+  return nil, ready
+end
+
+-- May the plans be followed for more than a turn?
+local function goes_on(taking, answering)
+  return answering.goes_on and taking.stamp and answering.stamp and
+    not taking.limit
+end
+
+--- turn(self, timeout, usual): a turn of serve_forever, or many: wait for
+-- datagrams, and answer them; false when shutdown() was called meanwhile.
+-- `usual` is what steps and hooks are that nobody has overridden, by their
+-- names.
 function datagrams.turn(self, timeout, usual)
   local taking = taking_of(self, usual)
   if not taking then return usual._turn(self, timeout) end
-  local batch, limit = taking.batch, taking.limit
-  if limit then
+  if taking.limit then
     timeout = limits.make_room(self, timeout)
     if timeout == false then return not self._shutdown_request end
   end
-  self._accepting = true
-  local ok, ready, err = pcall(batch.fill, self.socket, timeout,
-    room(self, batch, limit))
-  self._accepting = false
-  if not ok then
-    self:accept_error(ready)
-  elseif ready == nil then -- csock.safe's socket
-    self:accept_error(err)
-  elseif ready then
-    batch.deadline = nil
-    local plan = answering_of(self, usual)
-    plan.answer(self, plan, usual)
+  local plan, ready, err = timeout == nil and answering_of(self, usual)
+  taking.batch.deadline = nil
+  if plan and goes_on(taking, plan) then
+    ready, err = serve(self, plan, usual)
   else
+    ready, err = wait(self, taking, timeout)
+  end
+  if ready then
+    plan = answering_of(self, usual)
+    plan.answer(self, plan, usual)
+  elseif err ~= nil then -- raised, or given by csock.safe's socket
+    self:accept_error(err)
+  elseif ready == false then
     return not self._shutdown_request
   end
 end

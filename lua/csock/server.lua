@@ -456,7 +456,10 @@ end
 
 -- Interrupt the wait for a request: there is something else to look at.
 function BaseServer:_wake()
-  local task = self._resting or self._accepting and self._serving
+  local task, batch = self._resting, self._batch
+  if self._accepting or batch and batch.waits() then
+    task = task or self._serving
+  end
   if task then core.loop.wake(task) end
 end
 
@@ -679,6 +682,11 @@ function UDPServer:_wait(timeout)
   return batch and batch.left() > 0 or wait(self, timeout)
 end
 
+function UDPServer:_active()
+  local batch = self._batch
+  return (self._request or batch and batch.busy()) and 1 or 0
+end
+
 function UDPServer:server_activate() end -- a datagram socket does not listen
 
 function UDPServer:close_request() end -- nor has a request one of its own
@@ -698,7 +706,8 @@ local usual = {
   _run = run_alone, _finishing = finishing,
 }
 for _, name in ipairs {"_wait", "get_request", "verify_request",
-  "process_request", "finish_request", "shutdown_request", "close_request"} do
+  "process_request", "finish_request", "shutdown_request", "close_request",
+  "service_actions"} do
   usual[name] = UDPServer[name]
 end
 
