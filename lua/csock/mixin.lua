@@ -16,6 +16,7 @@ local pending = core.socket.pending
 local describe, guard = BaseServer._describe, BaseServer._guard
 local settle = require "csock.stats".settle
 local isinstance = class.isinstance
+local changes, fixed = core.class.changes, core.class.fixed
 local mixin = {}
 
 local ThreadingMixIn = class("ThreadingMixIn", {
@@ -26,6 +27,7 @@ requests), block_on_close (true; false: the same).]],
   __module = "csock.socketserver",
   daemon_threads = false,
   block_on_close = true,
+  _plan = false, -- how connections become requests
 })
 mixin.ThreadingMixIn = ThreadingMixIn
 
@@ -108,16 +110,48 @@ local function is_usual(self, listener)
     self.process_request_thread == whole
 end
 
+-- What a plan is made of: that nobody has a say, and what a task is to do.
+local MEMBERS = {"get_request", "max_connections", "_wait", "verify_request",
+  "process_request", "process_request_thread", "finish_request",
+  "request_timeout"}
+local LISTENING = {"accept"} -- of the listener
+
+-- What the task of a request does: finish_request, or what that comes to.
+local function step_of(self)
+  local step = self.finish_request
+  if step == BaseServer.finish_request and not self.request_timeout then
+    return BaseServer._run
+  end
+  return step
+end
+
+-- How connections become requests, nil when somebody has a say.  A plan holds
+-- until one of the members that it is made of is set.
+local function plan_of(self, listener)
+  local plan = self._plan
+  if plan and plan.stamp == changes[1] and plan.listener == listener then
+    return plan
+  end
+  plan = is_usual(self, listener) and
+    {listener = listener, step = step_of(self)}
+  if plan and fixed(self, MEMBERS) and fixed(listener, LISTENING) then
+    plan.stamp = changes[1]
+  end
+  self._plan = plan
+  return plan
+end
+
 -- Wait until connections are there, and take them: false when somebody has a
 -- say in that, which is asked then: it may have changed meanwhile.
 local function await_and_admit(self, listener)
   local there, err = await(listener)
   if not there then return there, err end
-  if not is_usual(self, listener) then return false end
+  local plan = plan_of(self, listener)
+  if not plan then return false end
   local balance = self._balance
   local most = balance and balance:room()
   if most and most <= 0 then return false end
-  return admit(listener, self._requests or gather(self), self.finish_request,
+  return admit(listener, self._requests or gather(self), plan.step,
     self._account, most or nil)
 end
 

@@ -107,6 +107,11 @@ local function run(cls, request, client_address, server)
   return use_made(make(request, client_address, server))
 end
 
+-- What finish_request does where a handler may take as long as it likes.
+local function run_alone(self, request, client_address)
+  return run(self.RequestHandlerClass, request, client_address, self)
+end
+
 local function run_within(limit, server, request, client_address)
   return loop.timeout(limit, run, server.RequestHandlerClass, request,
     client_address, server)
@@ -422,6 +427,7 @@ end
 BaseServer._guard, BaseServer._wait, BaseServer._take = guard, wait, take
 BaseServer._turn, BaseServer._take_queued = turn, take_queued
 BaseServer._begin, BaseServer._not_taken = begin, not_taken
+BaseServer._run = run_alone
 BaseServer._explain = explain
 BaseServer._describe = describe
 
@@ -533,7 +539,7 @@ end
 function BaseServer:finish_request(request, client_address)
   local limit = self.request_timeout
   if limit then return run_within(limit, self, request, client_address) end
-  return run(self.RequestHandlerClass, request, client_address, self)
+  return run_alone(self, request, client_address)
 end
 
 --- shutdown_request(request): the request has been processed.
@@ -695,10 +701,6 @@ function UDPServer:close_request() end -- nor has a request one of its own
 -- a function makes the handlers, or anything else.
 local function call_alone(self, request, client_address)
   return use_made(self.RequestHandlerClass(request, client_address, self))
-end
-
-local function run_alone(self, request, client_address)
-  return run(self.RequestHandlerClass, request, client_address, self)
 end
 
 local usual = {
