@@ -208,6 +208,25 @@ describe("the classes", function()
     end
   end)
 
+  it("give TCP_NODELAY to connections by nodelay", function()
+    for _, flag in ipairs {true, false} do
+      local Server = class("Server", TCPServer, {nodelay = flag})
+      local server <close> = Server(anywhere, Nothing)
+      local _client <close> = connect(server)
+      local request <close> = server:get_request()
+      assert.are.equal(flag, request.nodelay)
+    end
+    assert.is_true(TCPServer.nodelay)
+  end)
+
+  it("leave the listener that they are given as it is", function()
+    local listener = csock.create_server(anywhere)
+    local server <close> = TCPServer(listener, Nothing)
+    local _client <close> = connect(server)
+    local request <close> = server:get_request()
+    assert.is_false(request.nodelay)
+  end)
+
   it("set SO_REUSEPORT by allow_reuse_port", function()
     local Server = class("Server", TCPServer, {allow_reuse_port = true})
     local first <close> = Server(anywhere, Nothing)

@@ -64,20 +64,32 @@ local function make_files(self, connection)
   if self.wbufsize == 0 then whole(self.wfile) end
 end
 
+local none = {} -- instead of the server, where there is none
+
+-- Nagle's algorithm is as Python's attribute says, whatever the connection has
+-- begun with.
+local function set_nagle(self, connection)
+  local server, nodelay = self.server or none, self.disable_nagle_algorithm
+  if nodelay then
+    if not server._nodelay then connection.nodelay = true end
+  elseif server._nodelay and connection.makefile == usual and
+    connection.family == server.address_family then
+    connection.nodelay = false
+  end
+end
+
 --- setup(): make the files.
 function StreamRequestHandler:setup()
   local connection, timeout = self.request, self.timeout
   self.connection = connection
   if timeout ~= nil then connection.timeout = timeout end
-  if self.disable_nagle_algorithm then connection.nodelay = true end
+  set_nagle(self, connection)
   if connection.makefile ~= usual then return make_files(self, connection) end
   local rfile, wfile =
     halves(connection, self.rbufsize, self.wbufsize, self.line_limit)
   if not rfile then return make_files(self, connection) end -- it says why
   self.rfile, self.wfile = rfile, wfile
 end
-
-local none = {} -- instead of the server, where there is none
 
 --- has_request() -> true when the client has begun another request on this
 -- connection, which it has `timeout` seconds for (nil: for ever), and whether

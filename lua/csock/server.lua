@@ -261,6 +261,7 @@ run is reported, nil for never), notify (true: tell a service manager).]],
     self._gate = false             -- where connections wait for their header
     self._report = false           -- what tells the service manager
     self._balance = false          -- with whom connections are shared
+    self._nodelay = false          -- do connections begin with that?
     self._account = stats.new()
   end,
   stats = class.property(stats.snapshot, nil, nil,
@@ -590,8 +591,9 @@ local TCPServer = class("TCPServer", BaseServer, {
 TCPServer(server_address, RequestHandlerClass [, bind_and_activate = true]).
 Instead of the address it takes a socket that is bound and listens already.
 Class attributes: address_family, socket_type, request_queue_size (SOMAXCONN),
-allow_reuse_address (true), allow_reuse_port (false), dualstack (of AF_INET6:
-true takes IPv4 as well, false does not, nil: as the system is set),
+allow_reuse_address (true), allow_reuse_port (false), nodelay (true: connections
+begin without Nagle's algorithm), dualstack (of AF_INET6: true takes IPv4 as
+well, false does not, nil: as the system is set),
 proxy_protocol (networks of balancers whose PROXY header is believed, nil for
 none), proxy_timeout (3 seconds for that header).
 May be overridden: proxy_error.]],
@@ -601,6 +603,7 @@ May be overridden: proxy_error.]],
   request_queue_size = constants.SOMAXCONN,
   allow_reuse_address = true,
   allow_reuse_port = false,
+  nodelay = true,
   proxy_timeout = 3,
   __init = function(self, server_address, RequestHandlerClass,
                     bind_and_activate)
@@ -622,11 +625,22 @@ May be overridden: proxy_error.]],
 })
 servers.TCPServer = TCPServer
 
+-- Let connections send at once what they send: they have that from their
+-- listener, which takes no system call of theirs.
+local function set_nodelay(self)
+  local sock = self.socket
+  if sock.type == constants.SOCK_STREAM and
+    (sock.family == constants.AF_INET or sock.family == constants.AF_INET6) then
+    sock.nodelay, self._nodelay = true, true
+  end
+end
+
 --- server_bind(): bind the socket; server_address becomes what the system says.
 function TCPServer:server_bind()
   if self.allow_reuse_address then self.socket.reuseaddr = true end
   if self.allow_reuse_port then self.socket.reuseport = true end
   if self.dualstack ~= nil then self.socket.ipv6only = not self.dualstack end
+  if self.nodelay then set_nodelay(self) end
   self.socket:bind(self.server_address)
   self.server_address = self.socket:getsockname()
 end

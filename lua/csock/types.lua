@@ -1438,6 +1438,7 @@ function BaseServer:verify_request(request, client_address) end
 ---@field request_queue_size integer The backlog: SOMAXCONN.
 ---@field allow_reuse_address boolean SO_REUSEADDR.
 ---@field allow_reuse_port boolean SO_REUSEPORT.
+---@field nodelay boolean Whether connections begin without Nagle's algorithm.
 ---@field dualstack? boolean Whether an AF_INET6 server takes IPv4 as well.
 ---@field proxy_protocol? string[] Networks of balancers whose PROXY header is believed.
 ---@field proxy_timeout? number Seconds for that header: 3.
