@@ -11,7 +11,7 @@ local loop = require "csock.loop"
 local misuse = require "csock.misuse"
 local process = require "csock.process"
 local socket = require "csock.socket".socket
-local BaseServer = require "csock.server".BaseServer
+local BaseServer = require "csock.server"
 
 local constants = core.constants
 local isinstance = class.isinstance

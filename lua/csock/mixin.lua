@@ -7,9 +7,8 @@ local class = require "csock.class"
 local core = require "csock.core"
 local errors = require "csock.errors"
 local loop = require "csock.loop"
-local servers = require "csock.server"
+local BaseServer = require "csock.server"
 
-local BaseServer, TCPServer = servers.BaseServer, servers.TCPServer
 local accept = core.socket.methods.accept
 local admit, await = core.socket.admit, core.socket.await
 local pending = core.socket.pending
@@ -90,7 +89,7 @@ end
 
 ThreadingMixIn._make_room, ThreadingMixIn._gather = make_room, gather
 
-local get_request, wait = TCPServer.get_request, BaseServer._wait
+local get_request, wait = BaseServer._accept, BaseServer._wait
 local verify_request = BaseServer.verify_request
 local process_request = ThreadingMixIn.process_request
 

@@ -19,7 +19,7 @@ local loop = require "csock.loop"
 local misuse = require "csock.misuse"
 local process = require "csock.process"
 local socket = require "csock.socket".socket
-local BaseServer = require "csock.server".BaseServer
+local BaseServer = require "csock.server"
 local ThreadingMixIn = require "csock.mixin".ThreadingMixIn
 
 local constants = core.constants

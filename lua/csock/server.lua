@@ -1,121 +1,27 @@
 --- server: the machine that takes requests and hands them to handlers: Python's
--- BaseServer and what derives from it.  Each step is a hook of one line, so to
--- change one never means to copy another; how requests run side by side is a
--- mix-in's.
+-- BaseServer.  Each step is a hook of one line, so to change one never means to
+-- copy another.
+-- Not here: where requests come from (transport), how they run side by side
+-- (mixin, forking, prefork), how one is answered (run).
 -- Invariant: an error while a request is processed ends in handle_error, and
 -- the request is closed; neither ends the server.
 
-local callable = require "csock.callable"
 local class = require "csock.class"
 local core = require "csock.core"
-local datagrams = require "csock.datagrams"
 local errors = require "csock.errors"
 local limits = require "csock.limits"
 local loop = require "csock.loop"
 local misuse = require "csock.misuse"
 local proxy = require "csock.proxy"
+local run = require "csock.run"
 local socket = require "csock.socket".socket
 local stats = require "csock.stats"
 local systemd = require "csock.systemd"
-local unix = require "csock.unix"
-local BaseRequestHandler = require "csock.handler".BaseRequestHandler
 
 local constants = core.constants
 local isinstance = class.isinstance
-local plain = core.class.plain
 local timeout_of = core.socket.getters.timeout
-local servers = {}
-
---
--- Handlers
---
-
--- What makes the handlers: for a plain table with a `handle` a function, for
--- all others themselves.
-local makers = setmetatable({}, {__mode = "k"})
-
-local function find_maker(cls)
-  local make, meta = cls, {__index = cls}
-  if not callable(cls) then
-    make = function(request, client_address, server)
-      return setmetatable({
-        request = request, client_address = client_address, server = server,
-      }, meta)
-    end
-  end
-  makers[cls] = make
-  return make
-end
-
--- Can this make handlers: a class, something to call, or a plain table with
--- `handle`?
-local function is_handler(cls)
-  return callable(cls) or type(cls) == "table" and
-    class.type(cls) == nil and type(cls.handle) == "function"
-end
-
--- Calls finish() when handle() has ended, however it did.
-local Finish = {__close = function(self) self.handler:finish() end}
-local nothing = BaseRequestHandler.handle
-local fill = BaseRequestHandler.__init
-
-local function answer_and_finish(handler, handle)
-  local _finish <close> = setmetatable({handler = handler}, Finish)
-  if handle then handle(handler) end
-end
-
--- handle, and then finish, for handlers that come one after the other.
-local function finishing(handle)
-  local finish = setmetatable({}, Finish)
-  return function(handler)
-    finish.handler = handler
-    local _finish <close> = finish
-    handle(handler)
-  end
-end
-
--- Let a handler answer, whose methods are in `methods`.
-local function use(handler, methods)
-  local setup, handle, finish = methods.setup, methods.handle, methods.finish
-  if setup and setup ~= nothing then setup(handler) end
-  if finish and finish ~= nothing then
-    return answer_and_finish(handler, handle)
-  end
-  if handle then return handle(handler) end
-end
-
--- The same for what was called instead of a class: it may have answered by
--- itself, and returned anything.
-local function use_made(handler)
-  if handler == nil then return end
-  local kind = type(handler)
-  if kind == "table" or kind == "userdata" then return use(handler, handler) end
-end
-
--- Make a handler for one request, and let it answer.
--- No call is made here that a tail call can spare, nor in what leads here: a
--- waiting request's stack is then a handler's and nothing else, and stays below
--- the size at which Lua doubles it.
-local function run(cls, request, client_address, server)
-  local meta, methods = plain(cls, fill)
-  if meta then
-    return use(setmetatable({
-      request = request, client_address = client_address, server = server,
-    }, meta), methods)
-  end
-  local make = makers[cls] or find_maker(cls)
-  return use_made(make(request, client_address, server))
-end
-
--- What finish_request does where a handler may take as long as it likes.
-local function run_alone(self, request, client_address)
-  return run(self.RequestHandlerClass, request, client_address, self)
-end
-
-local function run_within(limit, server, request, client_address)
-  return loop.timeout(limit, run, server.RequestHandlerClass, request,
-    client_address, server)
-end
+local answer_alone = run.alone
 
 --
 -- Errors
@@ -244,7 +150,7 @@ run is reported, nil for never), notify (true: tell a service manager).]],
   notify = true,
   drain_timeout = 5,
   __init = function(self, server_address, RequestHandlerClass)
-    if not is_handler(RequestHandlerClass) then
+    if not run.is_handler(RequestHandlerClass) then
       misuse("bad argument #2 to '%s' (request handler class expected)",
         self.__class.__name)
     end
@@ -270,9 +176,17 @@ run is reported, nil for never), notify (true: tell a service manager).]],
     nil, nil, "Has shutdown(), or a signal, ended serve_forever?"),
   __close = function(self) self:server_close() end,
 })
-servers.BaseServer = BaseServer
 
 local function no_actions() end
+
+-- What finish_request does where a handler may take as long as it likes.
+local function run_alone(self, request, client_address)
+  return answer_alone(self.RequestHandlerClass, request, client_address, self)
+end
+
+local function run_within(limit, self, request, client_address)
+  return loop.timeout(limit, run_alone, self, request, client_address)
+end
 
 -- Wait, for `timeout` seconds, until a request can be taken; false when there
 -- is none, and at once when shutdown() is called.
@@ -424,12 +338,13 @@ function BaseServer:handle_request()
   end)
 end
 
--- For mix-ins.
+-- For mix-ins and transports.
 BaseServer._guard, BaseServer._wait, BaseServer._take = guard, wait, take
 BaseServer._turn, BaseServer._take_queued = turn, take_queued
+BaseServer._accept, BaseServer._process = accept, process
 BaseServer._begin, BaseServer._not_taken = begin, not_taken
 BaseServer._run = run_alone
-BaseServer._explain = explain
+BaseServer._explain, BaseServer._failure = explain, failure
 BaseServer._describe = describe
 
 -- This is where the errors of a request end.
@@ -571,189 +486,4 @@ function BaseServer:handle_error(_, client_address, _, traceback)
     tostring(client_address), "\n", traceback, "\n")
 end
 
---
--- TCP, UDP, AF_UNIX
---
-
--- Serve on a socket that somebody else has made ready.
-local function adopt(self, sock)
-  if sock.type ~= self.socket_type then
-    misuse("bad argument #1 to '%s' (a socket of another type)",
-      self.__class.__name)
-  end
-  self.address_family = sock.family
-  self.own_listeners = false -- the address may be bound to this one only
-  self.socket, self.server_address = sock, sock:getsockname()
-end
-
-local TCPServer = class("TCPServer", BaseServer, {
-  __doc = [[
-TCPServer(server_address, RequestHandlerClass [, bind_and_activate = true]).
-Instead of the address it takes a socket that is bound and listens already.
-Class attributes: address_family, socket_type, request_queue_size (SOMAXCONN),
-allow_reuse_address (true), allow_reuse_port (false), nodelay (true: connections
-begin without Nagle's algorithm), dualstack (of AF_INET6: true takes IPv4 as
-well, false does not, nil: as the system is set),
-proxy_protocol (networks of balancers whose PROXY header is believed, nil for
-none), proxy_timeout (3 seconds for that header).
-May be overridden: proxy_error.]],
-  __module = "csock.socketserver",
-  address_family = constants.AF_INET,
-  socket_type = constants.SOCK_STREAM,
-  request_queue_size = constants.SOMAXCONN,
-  allow_reuse_address = true,
-  allow_reuse_port = false,
-  nodelay = true,
-  proxy_timeout = 3,
-  __init = function(self, server_address, RequestHandlerClass,
-                    bind_and_activate)
-    BaseServer.__init(self, server_address, RequestHandlerClass)
-    proxy.gate(self) -- a fault in its attributes shows here
-    if isinstance(server_address, socket) then
-      return adopt(self, server_address)
-    end
-    self.socket = socket(self.address_family, self.socket_type)
-    if bind_and_activate == false then return end
-    local ok, err = pcall(function()
-      self:server_bind()
-      self:server_activate()
-    end)
-    if ok then return end
-    self:server_close()
-    error(err, 0)
-  end,
-})
-servers.TCPServer = TCPServer
-
--- Let connections send at once what they send: they have that from their
--- listener, which takes no system call of theirs.
-local function set_nodelay(self)
-  local sock = self.socket
-  if sock.type == constants.SOCK_STREAM and
-    (sock.family == constants.AF_INET or sock.family == constants.AF_INET6) then
-    sock.nodelay, self._nodelay = true, true
-  end
-end
-
---- server_bind(): bind the socket; server_address becomes what the system says.
-function TCPServer:server_bind()
-  if self.allow_reuse_address then self.socket.reuseaddr = true end
-  if self.allow_reuse_port then self.socket.reuseport = true end
-  if self.dualstack ~= nil then self.socket.ipv6only = not self.dualstack end
-  if self.nodelay then set_nodelay(self) end
-  self.socket:bind(self.server_address)
-  self.server_address = self.socket:getsockname()
-end
-
---- server_activate(): listen.
-function TCPServer:server_activate()
-  self.socket:listen(self.request_queue_size)
-end
-
---- get_request() -> request, client_address.
-TCPServer.get_request = accept
-
---- destination(request) -> the address that the client has connected to, as a
--- trusted balancer says, or else the request's own.
-function TCPServer:destination(request)
-  return proxy.destination(request) or request:getsockname()
-end
-
---- proxy_error(peer_address, reason): a connection from a trusted balancer is
--- dropped, since its PROXY header is malformed, late or not there.  By default
--- a line on stderr.
-function TCPServer:proxy_error(peer_address, reason)
-  io.stderr:write("csock: connection from ", tostring(peer_address),
-    " dropped, PROXY protocol: ", reason, "\n")
-end
-
---- close_request(request): close the connection.  A close is all it takes: no
--- copy of the descriptor is left in another process by csock.
-function TCPServer:close_request(request) request:close() end
-
-local UDPServer = class("UDPServer", TCPServer, {
-  __doc = [[
-UDPServer(server_address, RequestHandlerClass [, bind_and_activate = true]): a
-request is {data, socket}, to be answered with socket:sendto.
-Class attributes: max_packet_size (8192; the rest of a datagram is lost),
-batch_size (32: while it serves for ever, so many are taken at once).]],
-  __module = "csock.socketserver",
-  socket_type = constants.SOCK_DGRAM,
-  allow_reuse_address = false,
-  max_packet_size = 8192,
-  batch_size = 32,
-  _batch = false, -- datagrams that were taken
-  _taking = false, -- plans for them
-  _answering = false,
-})
-servers.UDPServer = UDPServer
-
---- get_request() -> {data, socket}, client_address.
-function UDPServer:get_request()
-  local batch = self._batch
-  if batch and batch.left() > 0 then return batch.take(self.socket) end
-  local data, client_address = self.socket:recvfrom(self.max_packet_size)
-  if data == nil then return nil, client_address end
-  return {data, self.socket}, client_address
-end
-
-function UDPServer:_wait(timeout)
-  local batch = self._batch
-  return batch and batch.left() > 0 or wait(self, timeout)
-end
-
-function UDPServer:_active()
-  local batch = self._batch
-  return (self._request or batch and batch.busy()) and 1 or 0
-end
-
-function UDPServer:server_activate() end -- a datagram socket does not listen
-
-function UDPServer:close_request() end -- nor has a request one of its own
-
--- What all the usual hooks of a request that has no socket of its own do, when
--- a function makes the handlers, or anything else.
-local function call_alone(self, request, client_address)
-  return use_made(self.RequestHandlerClass(request, client_address, self))
-end
-
-local usual = {
-  _turn = turn, _process = process, _failure = failure, _call = call_alone,
-  _run = run_alone, _finishing = finishing,
-}
-for _, name in ipairs {"_wait", "get_request", "verify_request",
-  "process_request", "finish_request", "shutdown_request", "close_request",
-  "service_actions"} do
-  usual[name] = UDPServer[name]
-end
-
--- While it serves for ever, datagrams come in batches.
-function UDPServer:_turn(timeout)
-  return datagrams.turn(self, timeout, usual)
-end
-
--- A server on AF_UNIX, of which kind its base says.
-local function unix_server(name, base)
-  local cls = class(name, base, {
-    __doc = name .. "(path, RequestHandlerClass): " .. base.__name .. [[
- on AF_UNIX.
-A path that a dead server has left is bound anew; server_close() removes it.
-Class attribute: mode (its permissions, as "660"; nil: what the umask says).]],
-    __module = "csock.socketserver",
-    address_family = constants.AF_UNIX,
-    allow_reuse_address = false,
-    server_bind = unix.bind,
-  })
-
-  --- server_close(): remove the path, and close the socket.
-  function cls:server_close()
-    unix.release(self)
-    class.super(cls, self):server_close()
-  end
-
-  servers[name] = cls
-end
-unix_server("UnixStreamServer", TCPServer)
-unix_server("UnixDatagramServer", UDPServer)
-
-return servers
+return BaseServer

@@ -6,10 +6,11 @@ local forking = require "csock.forking"
 local handler = require "csock.handler"
 local mixin = require "csock.mixin"
 local prefork = require "csock.prefork"
-local server = require "csock.server"
+local BaseServer = require "csock.server"
+local transport = require "csock.transport"
 
-local socketserver = {}
-for _, room in ipairs {server, mixin, forking, prefork, handler} do
+local socketserver = {BaseServer = BaseServer}
+for _, room in ipairs {transport, mixin, forking, prefork, handler} do
   for name, value in pairs(room) do socketserver[name] = value end
 end
 
