@@ -7,7 +7,12 @@
 #include <lua.h>
 #include <stddef.h>
 
-void cs_ease(lua_State *L, size_t received, size_t tasks);
+typedef struct cs_Eased {
+  int kbytes; /* taken off the collector's account since the last round */
+  int vain;   /* was it no use to make one? */
+} cs_Eased;
+
+void cs_ease(lua_State *L, size_t received, size_t tasks, cs_Eased *e);
 void cs_tidy(lua_State *L);
 
 #endif

@@ -104,6 +104,7 @@ typedef struct cs_Loop {
   lua_Integer spawned;     /* tasks ever */
   int64_t turned;          /* when this turn began */
   size_t received;         /* bytes pushed as strings, since cs_ease */
+  cs_Eased eased;          /* what that keeps */
   cs_Slow slow;
   cs_Timers timers;
   cs_Poller poller;
@@ -168,8 +169,9 @@ static inline void cs_pushreceived(lua_State *L, cs_Loop *loop,
   lua_pushlstring(L, data, n);
   loop->received += n;
   if (loop->received < CS_MUCH) return;
-  cs_ease(L, loop->received, loop->live);
+  n = loop->received;
   loop->received = 0;
+  cs_ease(L, n, loop->live, &loop->eased);
 }
 
 /* Has somebody asked for what cs_checkcancel raises, in time? */

@@ -12,9 +12,11 @@ local program = [[
   local loop = csock.loop
   local PIECE, PIECES = 16384, 1024
   local mode, tasks, way = arg[1], tonumber(arg[2]), arg[3]
-  collectgarbage(mode == "stop" and "generational" or mode)
+  collectgarbage(mode == "stop" and "generational" or mode,
+    tonumber(arg[4]) or 0)
 
-  local rounds, most = 0, 0
+  local rounds, most, full = 0, 0, false
+  local old = setmetatable({}, {__gc = function() full = true end})
   local function watch()
     setmetatable({}, {__gc = function()
       rounds = rounds + 1
@@ -37,6 +39,7 @@ local program = [[
     for _ = 1, tasks do loop.spawn(event.wait, event) end
     loop.sleep(0)
     collectgarbage()
+    old = nil -- only a full round will find it
     local before = collectgarbage "count"
     if mode == "stop" then collectgarbage "stop" else watch() end
     local piece = ("x"):rep(PIECE)
@@ -46,26 +49,27 @@ local program = [[
       repeat left = left - #ways[way](b, file, left) until left == 0
       most = math.max(most, collectgarbage "count")
     end
-    print(rounds, most / before, collectgarbage "isrunning")
+    print(rounds, most / before, collectgarbage "isrunning", full)
     event:set()
   end)
 ]]
 
 local FEW, MANY = 1, 1000
 
--- The collector's rounds, how many times as much memory there was at most, and
--- whether the collector still runs.
-local function measure(mode, tasks, way)
+-- The collector's rounds, how many times as much memory there was at most,
+-- whether the collector still runs, and whether a round was a full one.
+local function measure(mode, tasks, way, nursery)
   local name = helper.tmpdir() .. "/program.lua"
   local file = assert(io.open(name, "w"))
   file:write(program)
   file:close()
-  local process = helper.spawn_process(("%s %s %s %d %s 2>&1"):format(
-    helper.lua, name, mode, tasks, way))
+  local process = helper.spawn_process(("%s %s %s %d %s %s 2>&1"):format(
+    helper.lua, name, mode, tasks, way, nursery or ""))
   local text = process:read "a"
-  local rounds, growth, running = text:match "^(%d+)\t(%S+)\t(%a+)\n$"
+  local rounds, growth, running, full =
+    text:match "^(%d+)\t(%S+)\t(%a+)\t(%a+)\n$"
   assert.is_truthy(rounds, text)
-  return tonumber(rounds), tonumber(growth), running == "true"
+  return tonumber(rounds), tonumber(growth), running == "true", full == "true"
 end
 
 describe("the collector", function()
@@ -78,6 +82,15 @@ describe("the collector", function()
       assert.is_true(growth < 3, tostring(growth))
     end)
   end
+
+  it("leaves alone what is old, however large the user's nursery", function()
+    for _, nursery in ipairs {5, 20, 40, 80} do
+      local rounds, growth, _, full =
+        measure("generational", MANY, "recv", nursery)
+      assert.is_true(rounds > 0 and growth < 3, rounds .. ", " .. growth)
+      assert.is_false(full)
+    end
+  end)
 
   it("works on in its incremental mode", function()
     local rounds, growth = measure("incremental", MANY, "recv")
