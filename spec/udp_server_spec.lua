@@ -177,6 +177,10 @@ for name, Server in pairs {UDPServer = UDPServer,
         server.batch_size = 1
         return "b"
       end,
+      ["the server's __dict"] = function(server)
+        server.__dict.finish_request = answers "dict"
+        return "dict"
+      end,
       ["service_actions"] = function(server)
         function server:service_actions()
           self.RequestHandlerClass = handler(shout)

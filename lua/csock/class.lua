@@ -697,6 +697,7 @@ function view.__newindex(self, key, value)
   end
   local fields = core.fields(obj, value ~= nil)
   if fields then rawset(fields, key, value) end
+  if rec.known[key] == false then changes[1] = changes[1] + 1 end
 end
 
 function view.__len(self)
