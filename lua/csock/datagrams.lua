@@ -168,12 +168,15 @@ end
 
 -- When this returns, none is left to be taken.
 local function answer_in_tasks(self, plan, usual)
-  local batch = self._batch
-  while batch.left() > 0 do
-    if self.max_connections then limits.make_room(self) end
+  local batch, taking = self._batch, self._taking
+  repeat
+    if (taking.limit or taking.stamp ~= changes[1]) and self.max_connections
+    then
+      limits.make_room(self)
+    end
     self:_adopt(loop.spawn(worker, self, plan, usual), batch)
     loop.sleep(0)
-  end
+  until batch.left() == 0
 end
 
 -- Plans: what the members of a server, and those of its handler's class, come
@@ -188,8 +191,6 @@ local ANSWERING = {"request_timeout", "slow_callback", "verify_request",
   "shutdown_request", "close_request", "service_actions"}
 local RECEIVING = {"recvfrom"} -- of the socket
 
-local function holds(plan) return plan and plan.stamp == changes[1] end
-
 local function keep(plan, self, members)
   if fixed(self, members) then plan.stamp = changes[1] end
   return plan
@@ -198,7 +199,9 @@ end
 -- How the next batch is taken; nil when there is to be none.
 local function taking_of(self, usual)
   local plan, sock = self._taking, self.socket
-  if holds(plan) and plan.socket == sock then return plan end
+  if plan and plan.stamp == changes[1] and plan.socket == sock then
+    return plan
+  end
   local batch = batch_of(self, usual)
   plan = batch and {batch = batch, limit = self.max_connections, socket = sock}
   if batch and batch.count == self.batch_size and
@@ -212,11 +215,13 @@ end
 -- How it is answered.
 local function answering_of(self, usual)
   local plan, cls = self._answering, self.RequestHandlerClass
-  if holds(plan) and plan.cls == cls then return plan end
+  if plan and plan.stamp == changes[1] and plan.cls == cls then return plan end
   local tasks = in_tasks(self, usual)
   local alone = tasks or self.process_request == usual.process_request and
     self.verify_request == usual.verify_request
-  plan = {cls = cls, answer = tasks and answer_in_tasks or answer_here}
+  plan = {
+    cls = cls, answer = tasks and answer_in_tasks or answer_here, tasks = tasks,
+  }
   plan.goes_on = alone and not tasks and
     self.service_actions == usual.service_actions
   plan.step, plan.meta, plan.setup, plan.fields, plan.finishes =
@@ -237,10 +242,14 @@ local function wait(self, taking, timeout)
   return nil, ready
 end
 
--- May the plans be followed for more than a turn?
-local function goes_on(taking, answering)
-  return answering.goes_on and taking.stamp and answering.stamp and
-    not taking.limit
+-- The plan to answer, if both can be followed for more than a turn.
+local function lasting(self, taking, timeout, usual)
+  local plan = self._answering
+  if timeout or taking.limit or not taking.stamp or plan and plan.tasks then
+    return nil
+  end
+  plan = answering_of(self, usual)
+  return plan.goes_on and plan.stamp and plan
 end
 
 --- turn(self, timeout, usual): a turn of serve_forever, or many: wait for
@@ -254,9 +263,10 @@ function datagrams.turn(self, timeout, usual)
     timeout = limits.make_room(self, timeout)
     if timeout == false then return not self._shutdown_request end
   end
-  local plan, ready, err = timeout == nil and answering_of(self, usual)
+  local plan, ready, err
   taking.batch.deadline = nil
-  if plan and goes_on(taking, plan) then
+  plan = lasting(self, taking, timeout, usual)
+  if plan then
     ready, err = serve(self, plan, usual)
   else
     ready, err = wait(self, taking, timeout)
