@@ -123,6 +123,7 @@ function Serving:__close()
   server._idle_until = false
   server._accepting, server._signalled = false, false
   server._patient = false
+  if server._batch then server._batch.rest() end
 end
 
 --
