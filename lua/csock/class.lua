@@ -1091,8 +1091,8 @@ for _, cls in ipairs {Object, Type, Property, Static, Classmethod, Slice} do
 end
 
 --- Does this object have the members of a list of names from its class?  Then
--- that changes only when core.changes[1] does (or by rawset).  Not so where a
--- property, or an item hook, may answer what it likes.
+-- core.changes[1], which does not stay what it is when one of them is set (but
+-- by rawset).  False where a property, or an item hook, may have a say.
 local function fixed(object, list)
   local rec = info[classof(object)]
   if not rec or rec.attrs.__getitem then return false end
@@ -1103,7 +1103,7 @@ local function fixed(object, list)
     end
   end
   for _, name in ipairs(list) do rec.known[name] = false end
-  return true
+  return changes[1]
 end
 
 core.plain, core.fixed = plain, fixed -- for the rooms of this module only

@@ -191,11 +191,6 @@ local ANSWERING = {"request_timeout", "slow_callback", "verify_request",
   "shutdown_request", "close_request", "service_actions"}
 local RECEIVING = {"recvfrom"} -- of the socket
 
-local function keep(plan, self, members)
-  if fixed(self, members) then plan.stamp = changes[1] end
-  return plan
-end
-
 -- How the next batch is taken; nil when there is to be none.
 local function taking_of(self, usual)
   local plan, sock = self._taking, self.socket
@@ -205,8 +200,8 @@ local function taking_of(self, usual)
   local batch = batch_of(self, usual)
   plan = batch and {batch = batch, limit = self.max_connections, socket = sock}
   if batch and batch.count == self.batch_size and
-    batch.size == self.max_packet_size and fixed(sock, RECEIVING) then
-    keep(plan, self, TAKING)
+    batch.size == self.max_packet_size then
+    plan.stamp = fixed(sock, RECEIVING) and fixed(self, TAKING)
   end
   self._taking = plan or false
   return plan
@@ -226,7 +221,8 @@ local function answering_of(self, usual)
     self.service_actions == usual.service_actions
   plan.step, plan.meta, plan.setup, plan.fields, plan.finishes =
     steps_of(self, usual, alone)
-  self._answering = keep(plan, self, ANSWERING)
+  plan.stamp = fixed(self, ANSWERING)
+  self._answering = plan
   return plan
 end
 

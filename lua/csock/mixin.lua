@@ -131,11 +131,10 @@ local function plan_of(self, listener)
   if plan and plan.stamp == changes[1] and plan.listener == listener then
     return plan
   end
-  plan = is_usual(self, listener) and
-    {listener = listener, step = step_of(self)}
-  if plan and fixed(self, MEMBERS) and fixed(listener, LISTENING) then
-    plan.stamp = changes[1]
-  end
+  plan = is_usual(self, listener) and {
+    listener = listener, step = step_of(self),
+    stamp = fixed(self, MEMBERS) and fixed(listener, LISTENING),
+  }
   self._plan = plan
   return plan
 end
