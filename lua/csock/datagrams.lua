@@ -6,11 +6,14 @@
 -- serve_forever, and comes first when the server goes on.
 
 local BaseRequestHandler = require "csock.handler".BaseRequestHandler
+local BaseServer = require "csock.server"
 local core = require "csock.core"
 local limits = require "csock.limits"
 local loop = require "csock.loop"
 local misuse = require "csock.misuse"
+local run = require "csock.run"
 local stats = require "csock.stats"
+local Threading = require "csock.mixin".ThreadingMixIn
 
 local classes = core.class
 local plain = classes.plain
@@ -90,15 +93,21 @@ local function steps_of_handler(cls)
   return handle, meta, setup, FIELDS, finishes
 end
 
+-- What all the usual hooks of a request that has no socket of its own do, when
+-- a function makes the handlers.
+local function call_alone(self, request, client_address)
+  return run.made(self.RequestHandlerClass(request, client_address, self))
+end
+
 -- What is done for each request of a batch, and where that is for a handler,
 -- what steps_of_handler says of it.
 local function steps_of(self, usual, alone)
-  if not alone then return usual._process end
+  if not alone then return BaseServer._process end
   if not is_plain(self, usual) then return usual.process_request end
   local cls = self.RequestHandlerClass
-  if type(cls) == "function" then return usual._call end
+  if type(cls) == "function" then return call_alone end
   local handle, meta, setup, fields, finishes = steps_of_handler(cls)
-  return handle or usual._run, meta, setup, fields, finishes
+  return handle or BaseServer._run, meta, setup, fields, finishes
 end
 
 -- After shutdown() what was taken is answered, for drain_timeout at most.
@@ -120,26 +129,26 @@ end
 
 -- Answer what is left, in the order in which it came, each error for its own
 -- request.
-local function answer(self, plan, usual)
+local function answer(self, plan)
   local step = plan.step
-  if plan.finishes then step = usual._finishing(step) end
+  if plan.finishes then step = run.finishing(step) end
   return self._batch.answer(self.socket, self, step, plan.meta, plan.setup,
-    usual._failure, fail, end_in_time, self._shutdown_request, plan.fields)
+    BaseServer._failure, fail, end_in_time, self._shutdown_request, plan.fields)
 end
 
-local function answer_here(self, plan, usual)
-  local ok, err = pcall(answer, self, plan, usual)
+local function answer_here(self, plan)
+  local ok, err = pcall(answer, self, plan)
   self._batch.rest()
   if not ok then error(err, 0) end
 end
 
 -- Answer what comes, too, and without a word of Lua between requests, for as
 -- long as both plans hold: what fill says.
-local function serve(self, plan, usual)
+local function serve(self, plan)
   local batch, step = self._batch, plan.step
-  if plan.finishes then step = usual._finishing(step) end
+  if plan.finishes then step = run.finishing(step) end
   local ok, ready, err = pcall(batch.serve, self.socket, self, step, plan.meta,
-    plan.setup, usual._failure, fail, end_in_time, batch.fill, changes,
+    plan.setup, BaseServer._failure, fail, end_in_time, batch.fill, changes,
     plan.fields)
   local waited = batch.rest()
   if ok then return ready, err end
@@ -150,31 +159,28 @@ end
 -- In tasks: one answers until a handler of its waits; then another one goes on
 -- with the rest.
 
-local Threading -- ThreadingMixIn
-
 local function in_tasks(self, usual)
-  Threading = Threading or require "csock.mixin".ThreadingMixIn
   return self.process_request == Threading.process_request and
     self.process_request_thread == Threading.process_request_thread and
     self.verify_request == usual.verify_request and
     not self.slow_callback -- which looks at each request's task
 end
 
-local function worker(self, plan, usual)
-  local ok, err = pcall(answer, self, plan, usual)
+local function worker(self, plan)
+  local ok, err = pcall(answer, self, plan)
   self:_make_room()
   if not ok then error(err, 0) end
 end
 
 -- When this returns, none is left to be taken.
-local function answer_in_tasks(self, plan, usual)
+local function answer_in_tasks(self, plan)
   local batch, taking = self._batch, self._taking
   repeat
     if (taking.limit or taking.stamp ~= changes[1]) and self.max_connections
     then
       limits.make_room(self)
     end
-    self:_adopt(loop.spawn(worker, self, plan, usual), batch)
+    self:_adopt(loop.spawn(worker, self, plan), batch)
     loop.sleep(0)
   until batch.left() == 0
 end
@@ -250,11 +256,10 @@ end
 
 --- turn(self, timeout, usual): a turn of serve_forever, or many: wait for
 -- datagrams, and answer them; false when shutdown() was called meanwhile.
--- `usual` is what steps and hooks are that nobody has overridden, by their
--- names.
+-- `usual` has the hooks that nobody has overridden, by their names.
 function datagrams.turn(self, timeout, usual)
   local taking = taking_of(self, usual)
-  if not taking then return usual._turn(self, timeout) end
+  if not taking then return BaseServer._turn(self, timeout) end
   if taking.limit then
     timeout = limits.make_room(self, timeout)
     if timeout == false then return not self._shutdown_request end
@@ -263,13 +268,13 @@ function datagrams.turn(self, timeout, usual)
   taking.batch.deadline = nil
   plan = lasting(self, taking, timeout, usual)
   if plan then
-    ready, err = serve(self, plan, usual)
+    ready, err = serve(self, plan)
   else
     ready, err = wait(self, taking, timeout)
   end
   if ready then
     plan = answering_of(self, usual)
-    plan.answer(self, plan, usual)
+    plan.answer(self, plan)
   elseif err ~= nil then -- raised, or given by csock.safe's socket
     self:accept_error(err)
   elseif ready == false then

@@ -9,14 +9,12 @@ local core = require "csock.core"
 local datagrams = require "csock.datagrams"
 local misuse = require "csock.misuse"
 local proxy = require "csock.proxy"
-local run = require "csock.run"
 local socket = require "csock.socket".socket
 local unix = require "csock.unix"
 local BaseServer = require "csock.server"
 
 local constants = core.constants
 local isinstance = class.isinstance
-local made = run.made
 local servers = {}
 
 -- Serve on a socket that somebody else has made ready.
@@ -155,17 +153,7 @@ function UDPServer:server_activate() end -- a datagram socket does not listen
 
 function UDPServer:close_request() end -- nor has a request one of its own
 
--- What all the usual hooks of a request that has no socket of its own do, when
--- a function makes the handlers, or anything else.
-local function call_alone(self, request, client_address)
-  return made(self.RequestHandlerClass(request, client_address, self))
-end
-
-local usual = {
-  _turn = BaseServer._turn, _process = BaseServer._process,
-  _failure = BaseServer._failure, _call = call_alone, _run = BaseServer._run,
-  _finishing = run.finishing,
-}
+local usual = {} -- its hooks
 for _, name in ipairs {"_wait", "get_request", "verify_request",
   "process_request", "finish_request", "shutdown_request", "close_request",
   "service_actions"} do
