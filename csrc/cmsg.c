@@ -237,7 +237,7 @@ static void push_list(lua_State *L, const Item *item) {
 
 /* Push the list of {level, type, data} that control bytes hold: all that is
 ** there of them, with a warning where they contradict themselves, as Python.
-** 'control' must not be the loop's scratch buffer: finalizers may run. */
+** 'control' must not be the loop's landing: finalizers may run. */
 void cs_pushcontrol(lua_State *L, const char *control, size_t size) {
   Item item;
   size_t at = 0;

@@ -520,6 +520,7 @@ static int loop_gc(lua_State *L) {
   cs_Loop *loop = lua_touserdata(L, 1);
   cs_closepoller(&loop->poller);
   cs_freetimers(&loop->timers);
+  cs_closelanding(L, &loop->landing);
   free(loop->slots);
   loop->slots = NULL;
   loop->nslots = 0;
@@ -580,10 +581,11 @@ static void push_weak(lua_State *L) {
 /* Makes the loop of this Lua state, and adds core.loop. */
 void cs_open_loop(lua_State *L) {
   cs_Loop *loop = lua_newuserdatauv(L, sizeof(cs_Loop), CS_LOOPVALUES);
-  memset(loop, 0, offsetof(cs_Loop, scratch));
+  memset(loop, 0, sizeof *loop);
   loop->scope = CS_FOREVER;
   loop->default_timeout = -1;
   cs_initslow(L, &loop->slow);
+  cs_initlanding(L, &loop->landing);
   cs_initlist(&loop->ready);
   cs_initlist(&loop->batch);
   lua_newtable(L);

@@ -16,6 +16,7 @@
 
 #include "board.h"
 #include "collector.h"
+#include "landing.h"
 #include "poller.h"
 #include "slow.h"
 #include "sys.h"
@@ -23,8 +24,7 @@
 
 #define CS_TASK "csock.task" /* the name of its metatable */
 
-#define CS_SCRATCH 131072 /* bytes one receive call can bring at once */
-#define CS_MUCH    65536  /* received bytes that the collector is told of */
+#define CS_MUCH 65536 /* received bytes that the collector is told of */
 
 typedef struct cs_Link {
   struct cs_Link *prev, *next;
@@ -110,8 +110,8 @@ typedef struct cs_Loop {
   cs_Poller poller;
   cs_Slot *slots; /* by descriptor */
   size_t nslots;
+  cs_Landing landing;
   unsigned char warned; /* of a wait that blocks the loop */
-  char scratch[CS_SCRATCH];
 } cs_Loop;
 
 /* user values of the loop's userdata: the live tasks, a list without holes;
@@ -163,15 +163,26 @@ static inline void cs_pushtask(lua_State *L, const cs_Task *t) {
   lua_remove(L, -2);
 }
 
-/* Push what was received, as a string. */
-static inline void cs_pushreceived(lua_State *L, cs_Loop *loop,
-                                   const char *data, size_t n) {
-  lua_pushlstring(L, data, n);
+/* Bytes that were received have become a string. */
+static inline void cs_countreceived(lua_State *L, cs_Loop *loop, size_t n) {
   loop->received += n;
   if (loop->received < CS_MUCH) return;
   n = loop->received;
   loop->received = 0;
   cs_ease(L, n, loop->live, &loop->eased);
+}
+
+/* Push what was received into memory of the caller's, as a string. */
+static inline void cs_pushreceived(lua_State *L, cs_Loop *loop,
+                                   const char *data, size_t n) {
+  lua_pushlstring(L, data, n);
+  cs_countreceived(L, loop, n);
+}
+
+/* Push what has landed, as a string. */
+static inline void cs_pushlanding(lua_State *L, cs_Loop *loop, size_t n) {
+  cs_pushlanded(L, &loop->landing, n);
+  cs_countreceived(L, loop, n);
 }
 
 /* Has somebody asked for what cs_checkcancel raises, in time? */

@@ -46,6 +46,7 @@ typedef struct Parts {
   size_t count; /* of those over MAX_PARTS, only the number is kept */
   size_t total; /* bytes */
   size_t done;  /* bytes that MSG_WAITALL has gathered so far */
+  int lands;    /* there is one, the loop's landing */
   struct iovec iov[];
 } Parts;
 
@@ -64,6 +65,7 @@ static Parts *push_parts(lua_State *L, size_t count) {
   Parts *p = lua_newuserdatauv(L, sizeof *p + kept * sizeof *p->iov, (int)kept);
   p->count = count;
   p->total = p->done = 0;
+  p->lands = 0;
   return p;
 }
 
@@ -106,17 +108,16 @@ static void gather(lua_State *L, int arg, int writable) {
 }
 
 /* Replace the size at index 2 by the one buffer to receive into: the loop's
-** scratch buffer, or memory of its own for what may be larger than that or
-** takes more than one call. */
+** landing, or memory of its own for what may be larger than one piece or takes
+** more than one call. */
 static void make_part(lua_State *L, cs_Socket *s, int flags) {
   size_t size = (size_t)lua_tointeger(L, 2);
   Parts *p = push_parts(L, 1);
   int all = (flags & MSG_WAITALL) != 0;
-  if (s->type == SOCK_STREAM && !all && size > CS_SCRATCH)
-    size = CS_SCRATCH; /* less is always right */
-  if (size <= CS_SCRATCH && !all)
-    p->iov[0].iov_base = s->h.loop->scratch;
-  else {
+  if (s->type == SOCK_STREAM && !all && size > CS_PIECE)
+    size = CS_PIECE; /* less is always right */
+  p->lands = size <= CS_PIECE && !all;
+  if (!p->lands) {
     p->iov[0].iov_base = lua_newuserdatauv(L, size, 0);
     lua_setiuservalue(L, -2, 1);
   }
@@ -231,12 +232,15 @@ typedef struct Message {
 static void push_data(lua_State *L, const Message *m) {
   const Parts *p = m->parts;
   const char *data = (const char *)p->iov[0].iov_base - p->done;
-  cs_pushreceived(L, m->sock->h.loop, data,
-                  m->count < p->total ? m->count : p->total);
+  size_t n = m->count < p->total ? m->count : p->total;
+  if (p->lands)
+    cs_pushlanding(L, m->sock->h.loop, n);
+  else
+    cs_pushreceived(L, m->sock->h.loop, data, n);
 }
 
-/* data, ancdata, flags, address.  The data goes first, while the scratch
-** buffer still has it: later allocations may run finalizers. */
+/* data, ancdata, flags, address.  The data goes first, while the landing
+** still has it: later allocations may run finalizers. */
 static int push_message(lua_State *L, const Message *m) {
   push_data(L, m);
   cs_pushcontrol(L, m->control, m->size);
@@ -327,6 +331,7 @@ static int receive(lua_State *L, cs_Handle *h, int dontwait,
   struct msghdr m;
   ssize_t n;
   if (p->count > MAX_PARTS) return h->source.fd < 0 ? -EBADF : -EMSGSIZE;
+  if (p->lands) p->iov[0].iov_base = cs_land(L, &h->loop->landing, p->total);
   clear(&m, &message.from, p, room);
   n = recvmsg(h->source.fd, &m, flags | sealed | dontwait);
   if (n < 0) {

@@ -142,18 +142,19 @@ static const cs_Op op_item = {"read", CS_READ, 0, try_item, failed_item, 0};
 static int try_some(lua_State *L, cs_Handle *h, int dontwait) {
   cs_File *f = lua_touserdata(L, 2);
   size_t size = (size_t)lua_tointeger(L, 4);
-  char *scratch = h->loop->scratch;
+  char *landing;
   ssize_t n;
   if (f->sock == NULL) return -EBADF;
   if (cs_unread(f) > 0 || f->ended) return try_item(L, h, dontwait);
-  if (size > CS_SCRATCH) size = CS_SCRATCH;
-  n = recv(h->source.fd, scratch, size, dontwait);
+  if (size > CS_PIECE) size = CS_PIECE;
+  landing = cs_land(L, &h->loop->landing, size);
+  n = recv(h->source.fd, landing, size, dontwait);
   if (n < 0) return -errno;
   cs_notereceived((cs_Socket *)h, n, 0);
   cs_noteshort((cs_Socket *)h, (size_t)n, size, 0);
   if (n > 0) f->timedout = 0;
   f->taken += (size_t)n;
-  cs_pushreceived(L, h->loop, scratch, (size_t)n);
+  cs_pushlanding(L, h->loop, (size_t)n);
   return 1;
 }
 
@@ -302,7 +303,7 @@ static int file_read(lua_State *L) {
 static int file_read1(lua_State *L) {
   cs_File *f = cs_toreader(L);
   lua_Integer n = luaL_optinteger(L, 2, -1);
-  if (n < 0) n = f->size > 0 ? (lua_Integer)f->size : CS_SCRATCH;
+  if (n < 0) n = f->size > 0 ? (lua_Integer)f->size : CS_PIECE;
   if (n == 0) {
     lua_pushliteral(L, "");
     return 1;

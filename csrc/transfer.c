@@ -1,6 +1,6 @@
 /* transfer: data through a socket, each operation an attempt for the driver.
-** One scratch buffer, the loop's, receives, so what arrives is copied once,
-** into the Lua string; or not at all, into a buffer of the user's.
+** What arrives lands in memory of the loop's, which becomes the Lua string when
+** it is much; or in a buffer of the user's.
 ** Invariant: an attempt keeps nothing outside of the Lua stack, and pops what
 ** it pushed when it fails. */
 
@@ -52,28 +52,27 @@ static size_t check_size(lua_State *L) {
   return (size_t)n;
 }
 
-/* How many of 'size' bytes, which are more than the scratch buffer has, a
-** receive call can fill, or -errno.  Nobody means to take 2 GiB who says so. */
+/* How many of 'size' bytes, which are more than one piece, a receive call can
+** fill, or -errno.  Nobody means to take 2 GiB who says so. */
 static ssize_t useful_size(cs_Socket *s, size_t size, int flags) {
   int internet = s->family == AF_INET || s->family == AF_INET6;
   ssize_t n;
   if (s->type == SOCK_STREAM)
-    return flags & MSG_WAITALL ? (ssize_t)size : CS_SCRATCH;
+    return flags & MSG_WAITALL ? (ssize_t)size : CS_PIECE;
   if (internet && (s->type == SOCK_DGRAM || s->type == SOCK_RAW))
-    return CS_SCRATCH; /* 64 KiB is the most that a datagram has */
+    return CS_PIECE; /* 64 KiB is the most that a datagram has */
   if (s->family != AF_UNIX) return (ssize_t)size;
-  n = recv(s->h.source.fd, s->h.loop->scratch, CS_SCRATCH,
-           flags | MSG_PEEK | MSG_TRUNC);
+  n = recv(s->h.source.fd, NULL, 0, flags | MSG_PEEK | MSG_TRUNC);
   if (n < 0) return -errno;
-  if (n <= CS_SCRATCH) return CS_SCRATCH;
+  if (n <= CS_PIECE) return CS_PIECE;
   return (size_t)n < size ? n : (ssize_t)size;
 }
 
-/* The memory to receive into: the loop's scratch buffer, or one of its own
-** (pushed; nil otherwise) for a message that may be larger than that.  NULL,
-** and nothing pushed, when there is nothing to receive, with errno. */
-static char *push_buffer(lua_State *L, cs_Socket *s, size_t *size, int flags) {
-  if (*size > CS_SCRATCH) {
+/* The memory to receive into: the loop's, or (pushed; nil otherwise) one for
+** this message, which may be larger than a piece.  NULL, and nothing pushed,
+** when there is nothing to receive, with errno. */
+static char *push_memory(lua_State *L, cs_Socket *s, size_t *size, int flags) {
+  if (*size > CS_PIECE) {
     ssize_t n = useful_size(s, *size, flags);
     if (n < 0) {
       errno = (int)-n;
@@ -81,25 +80,29 @@ static char *push_buffer(lua_State *L, cs_Socket *s, size_t *size, int flags) {
     }
     *size = (size_t)n;
   }
-  if (*size > CS_SCRATCH) return lua_newuserdatauv(L, *size, 0);
+  if (*size > CS_PIECE) return lua_newuserdatauv(L, *size, 0);
   lua_pushnil(L);
-  return s->h.loop->scratch;
+  return cs_land(L, &s->h.loop->landing, *size);
 }
 
 /* With MSG_TRUNC the system tells more than it has delivered. */
 static void push_data(lua_State *L, const cs_Socket *s, const char *data,
                       size_t n, size_t size) {
-  cs_pushreceived(L, s->h.loop, data, n < size ? n : size);
+  if (n > size) n = size;
+  if (data == s->h.loop->landing.data)
+    cs_pushlanding(L, s->h.loop, n);
+  else
+    cs_pushreceived(L, s->h.loop, data, n);
 }
 
 static int receive(lua_State *L, cs_Socket *s, size_t size, int flags,
                    int dontwait) {
-  int much = size > CS_SCRATCH;
-  char *buffer = s->h.loop->scratch;
+  int much = size > CS_PIECE;
+  char *memory = much ? push_memory(L, s, &size, flags | dontwait)
+                      : cs_land(L, &s->h.loop->landing, size);
   ssize_t n;
-  if (much) buffer = push_buffer(L, s, &size, flags | dontwait);
-  if (buffer == NULL) return -errno;
-  n = recv(s->h.source.fd, buffer, size, flags | dontwait);
+  if (memory == NULL) return -errno;
+  n = recv(s->h.source.fd, memory, size, flags | dontwait);
   if (n < 0) {
     int err = errno;
     if (much) lua_pop(L, 1);
@@ -107,7 +110,7 @@ static int receive(lua_State *L, cs_Socket *s, size_t size, int flags,
   }
   cs_notereceived(s, n, flags);
   cs_noteshort(s, (size_t)n, size, flags);
-  push_data(L, s, buffer, (size_t)n, size);
+  push_data(L, s, memory, (size_t)n, size);
   return 1;
 }
 
@@ -198,19 +201,19 @@ static int try_recvfrom(lua_State *L, cs_Handle *h, int dontwait) {
   cs_Socket *s = (cs_Socket *)h;
   int flags = get_flags(L, 3);
   size_t size = get_size(L);
-  char *buffer = push_buffer(L, s, &size, flags | dontwait);
+  char *memory = push_memory(L, s, &size, flags | dontwait);
   cs_Address a;
   ssize_t n;
-  if (buffer == NULL) return -errno;
+  if (memory == NULL) return -errno;
   a.len = sizeof a.u;
-  n = recvfrom(h->source.fd, buffer, size, flags | dontwait, &a.u.any, &a.len);
+  n = recvfrom(h->source.fd, memory, size, flags | dontwait, &a.u.any, &a.len);
   if (n < 0) {
     int err = errno;
     lua_pop(L, 1);
     return -err;
   }
   cs_notereceived(s, n, flags);
-  push_data(L, s, buffer, (size_t)n, size);
+  push_data(L, s, memory, (size_t)n, size);
   cs_pushaddress(L, &a, s->proto);
   return 2;
 }

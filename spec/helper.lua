@@ -231,6 +231,25 @@ function helper.spawn_process(command)
   return process
 end
 
+--- Compiles the program spec/NAME.c, which embeds Lua, and starts it with a
+--- script; a process as above.  Without Lua as a library the test is pending.
+function helper.embed(name, script)
+  local pipe = io.popen("for name in lua5.4 lua-5.4 lua54; do " ..
+    "pkg-config --cflags --libs $name 2>/dev/null && break; done")
+  local flags = pipe:read "l"
+  pipe:close()
+  if not flags then return pend "needs Lua as a library" end
+  local program = helper.tmpdir() .. "/" .. name
+  assert(os.execute(("env -u LD_PRELOAD %s -o %s spec/%s.c %s -lm"):format(
+    os.getenv "CC" or "cc", program, name, flags)), name .. " compiles")
+  local file <close> = assert(io.open(program .. ".lua", "w"))
+  file:write(script)
+  file:close()
+  -- the same environment as Lua itself, which is the last word
+  local command = helper.lua:gsub("%S+%s*$", program)
+  return helper.spawn_process(command .. " " .. program .. ".lua 2>&1")
+end
+
 --- Waits for its end: what else it printed, and how it ended ("exit 0").
 function Process:ending()
   local output = self:read "a"

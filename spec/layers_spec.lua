@@ -7,7 +7,7 @@ local helper = require "spec.helper"
 
 local floors = {
   "system: sys timer lookup poller poller_epoll poller_poll",
-  "ground: glue error mark class constants slow collector board",
+  "ground: glue error mark class constants slow collector landing board",
   "values: family address buffer cmsg inet option",
   "waiting: source loop drive task coroutine inspect host sync group",
   "things: socket admit descriptor transfer batch sendfile message file " ..

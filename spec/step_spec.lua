@@ -258,21 +258,7 @@ describe("a host in C", function()
   ]]
 
   it("drives the loop beside its own", function()
-    local pipe = io.popen("for name in lua5.4 lua-5.4 lua54; do " ..
-      "pkg-config --cflags --libs $name 2>/dev/null && break; done")
-    local flags = pipe:read "l"
-    pipe:close()
-    if not flags then return pending "needs Lua as a library" end
-    local directory = helper.tmpdir()
-    assert(os.execute(("env -u LD_PRELOAD %s -o %s/host spec/host.c %s -lm")
-      :format(os.getenv "CC" or "cc", directory, flags)), "the host compiles")
-    local file <close> = assert(io.open(directory .. "/script.lua", "w"))
-    file:write(script)
-    file:close()
-    -- the same environment as Lua itself, which is the last word
-    local command = helper.lua:gsub("%S+%s*$", directory .. "/host")
-    local process = helper.spawn_process(command .. " " .. directory ..
-      "/script.lua 2>&1")
+    local process = helper.embed("host", script)
     assert.are.equal("ping 1,ping 2,ping 3,ping 4,ping 5\nserved 3\n",
       process:read "a")
     local _, _, code = process:wait()
