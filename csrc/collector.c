@@ -11,8 +11,9 @@
 
 /* Memory in KiB for each task: with more than that the tasks are no longer most
 ** of what there is to look at.  And how much may be received between two rounds
-** of the collector. */
-enum { SHARE = 16, ROUND = 3 };
+** of the collector, for each task and in all: what is beyond the caches costs
+** more than the rounds. */
+enum { SHARE = 16, ROUND = 6, MOST = 12288 };
 
 static int count(lua_State *L) {
   return lua_gc(L, LUA_GCCOUNT);
@@ -35,7 +36,7 @@ void cs_ease(lua_State *L, size_t received, size_t tasks, cs_Eased *e) {
   lua_gc(L, LUA_GCSTEP, -(e->vain ? kbytes * 3 / 4 : kbytes));
   if (e->vain) return;
   e->kbytes += kbytes;
-  if ((size_t)e->kbytes < ROUND * tasks) return;
+  if ((size_t)e->kbytes < ROUND * tasks && e->kbytes < MOST) return;
   kbytes = e->kbytes;
   e->kbytes = 0; /* a finalizer may receive as well */
   lua_gc(L, LUA_GCSTEP, 0);
