@@ -9,7 +9,7 @@
 #include <stddef.h>
 
 #define CS_PIECE 126976 /* bytes one receive call can bring at once */
-#define CS_WORTH 8192   /* fewer are copied sooner than memory is found */
+#define CS_WORTH 4096   /* fewer are copied sooner than memory is found */
 
 typedef struct cs_Landing {
   char *data;     /* where bytes land: in the block, behind its head */
