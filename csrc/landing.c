@@ -1,41 +1,61 @@
 /* landing: memory for bytes that arrive, which can become a Lua string.  Lua's
 ** API makes a string by copying only; yet a string is a block of the state's
 ** allocator, which the API lets everybody set.  So the block is taken from the
-** allocator first, the bytes land where the string will have them, and for one
-** call of lua_pushlstring an allocator is set that gives this very block: what
-** Lua then copies is in its place already (compilers need memcpy to do nothing
-** when both addresses are the same, and C libraries do).
-** Invariant: the block is the allocator's and ours alone, or a string's; the
-** state's allocator is another for the first request of one call only. */
+** allocator first, the bytes land where the string will have them, and round
+** one call of lua_pushlstring an allocator is set that gives this very block:
+** what Lua then copies is in its place already (compilers need memcpy to do
+** nothing when both addresses are the same, and C libraries do).
+** Invariant: the block is the allocator's and ours alone, or a string's; what
+** else is asked of our allocator it asks of the state's own. */
 
 #include <lauxlib.h>
 #include <stdint.h>
 
 #include "landing.h"
 
-/* For one request; which is for a string, or 'room' stays as it is. */
+/* Is this the first string to be asked for? */
+static int is_awaited(cs_Landing *l, const void *block, size_t kind) {
+  int yes = l->awaited && block == NULL && kind == LUA_TSTRING;
+  if (yes) l->awaited = 0;
+  return yes;
+}
+
+/* Gives it the block; if it were another one, ours would be copied, and 'room'
+** stay as it is. */
 static void *give(void *ud, void *block, size_t old, size_t size) {
   cs_Landing *l = ud;
-  lua_setallocf(l->L, l->real, l->ud);
-  if (block != NULL || size != l->head + l->room)
+  if (!is_awaited(l, block, old) || size != l->head + l->room)
     return l->real(l->ud, block, old, size);
   l->room = 0;
   return l->data - l->head;
 }
 
+static void set(lua_State *L, cs_Landing *l, lua_Alloc ours) {
+  l->real = lua_getallocf(L, &l->ud);
+  l->awaited = 1;
+  lua_setallocf(L, ours, l);
+}
+
+/* A finalizer that has received meanwhile has done so already. */
+static void reset(lua_State *L, cs_Landing *l, lua_Alloc ours) {
+  void *ud;
+  if (lua_getallocf(L, &ud) == ours) lua_setallocf(L, l->real, l->ud);
+  l->awaited = 0;
+}
+
 /* Push the first 'n' bytes that have landed as the string that the block now
 ** is, without what it has beyond them. */
 void cs_handover(lua_State *L, cs_Landing *l, size_t n) {
-  char *block = l->data - l->head;
-  l->real = lua_getallocf(L, &l->ud);
-  block = l->real(l->ud, block, l->head + l->room, l->head + n + 1);
+  char *block;
+  reset(L, l, give); /* inside such a call, if this is a finalizer */
+  set(L, l, give);
+  block = l->real(l->ud, l->data - l->head, l->head + l->room, l->head + n + 1);
   if (block != NULL) {
     l->data = block + l->head;
     l->room = n + 1;
   }
-  l->L = L;
-  lua_setallocf(L, give, l);
   lua_pushlstring(L, l->data, n);
+  reset(L, l, give);
 }
 
 static void release(lua_State *L, cs_Landing *l) {
@@ -48,6 +68,7 @@ static void release(lua_State *L, cs_Landing *l) {
 /* The state is about to end: every socket is closed, so nothing lands, and
 ** finalizers that try must find no reason for another block. */
 void cs_closelanding(lua_State *L, cs_Landing *l) {
+  reset(L, l, give);
   release(L, l);
   l->room = SIZE_MAX;
 }
@@ -71,25 +92,35 @@ void cs_makeroom(lua_State *L, cs_Landing *l, size_t size) {
   if (!allocate(L, l, size + 1)) luaL_error(L, "not enough memory");
 }
 
-/* For one request, of which it keeps what was given and how much. */
+/* Looks at what it was given, and how much. */
 static void *learn(void *ud, void *block, size_t old, size_t size) {
   cs_Landing *l = ud;
-  lua_setallocf(l->L, l->real, l->ud);
-  l->data = l->real(l->ud, block, old, size);
-  l->room = size;
-  return l->data;
+  void *given = l->real(l->ud, block, old, size);
+  if (is_awaited(l, block, old)) {
+    l->data = given;
+    l->room = size;
+  }
+  return given;
+}
+
+static const char text[64];
+
+static int push_text(lua_State *L) {
+  lua_pushlstring(L, text, sizeof text);
+  return 1;
 }
 
 /* Finds out how a string lies in its block. */
 void cs_initlanding(lua_State *L, cs_Landing *l) {
-  static const char text[64];
   uintptr_t head;
+  int status;
   l->head = l->room = 0;
-  l->L = L;
-  l->real = lua_getallocf(L, &l->ud);
-  lua_setallocf(L, learn, l);
-  head = (uintptr_t)lua_pushlstring(L, text, sizeof text);
-  head -= (uintptr_t)l->data;
+  lua_pushcfunction(L, push_text);
+  set(L, l, learn);
+  status = lua_pcall(L, 0, 1, 0);
+  reset(L, l, learn);
+  if (status != LUA_OK) lua_error(L);
+  head = (uintptr_t)lua_tostring(L, -1) - (uintptr_t)l->data;
   if (head < l->room && l->room == head + sizeof text + 1)
     l->head = (size_t)head;
   l->room = 0;

@@ -15,9 +15,9 @@ typedef struct cs_Landing {
   char *data;     /* where bytes land: in the block, behind its head */
   size_t room;    /* for them and the zero at the end; 0: there is no block */
   size_t head;    /* what a string has before its bytes; 0: nobody knows */
-  lua_State *L;   /* while the block is handed over: whose allocator it is, */
-  lua_Alloc real; /* the allocator, */
-  void *ud;       /* and its argument */
+  lua_Alloc real; /* while ours is set: the state's own allocator, */
+  void *ud;       /* its argument, */
+  int awaited;    /* and whether a request for the string is to come */
 } cs_Landing;
 
 void cs_makeroom(lua_State *L, cs_Landing *l, size_t size);

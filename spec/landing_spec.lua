@@ -143,6 +143,30 @@ describe("a strict allocator", function()
     ]])
   end)
 
+  it("is the only one, also where finalizers receive meanwhile", function()
+    assert.are.equal("2000000\ttrue\n", strict [[
+      local csock = require "csock"
+      local a, b = csock.socketpair()
+      local c, d = csock.socketpair()
+      local data = ("x"):rep(20000)
+      local got, receives, meanwhile = 0, false, false
+      collectgarbage("generational", 1)
+      for i = 1, 100 do
+        setmetatable({}, {__gc = function()
+          meanwhile = meanwhile or receives
+          c:sendall(data)
+          got = got + #d:recv(60000)
+        end})
+        a:sendall(data)
+        receives = true
+        assert(b:recv(60000) == data)
+        receives = false
+      end
+      collectgarbage()
+      print(got, meanwhile)
+    ]])
+  end)
+
   it("gets all back, whatever finalizers try at the end", function()
     assert.are.equal(("EBADF\n"):rep(3), strict [[
       local sock
