@@ -194,6 +194,8 @@ static int task_spawn(lua_State *L) {
 /* Push what a finished task has left: its results, or raise its error. */
 static int results(lua_State *L, cs_Task *t) {
   int n = t->nresults;
+  if (n > 0 && !lua_checkstack(t->co, 1))
+    return luaL_error(L, "too many results");
   if (t->state == CS_DONE) {
     luaL_checkstack(L, n + 1, "too many results");
     for (int i = 1; i <= n; i++) {
