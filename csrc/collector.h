@@ -9,6 +9,7 @@
 
 typedef struct cs_Eased {
   int kbytes; /* taken off the collector's account since the last round */
+  int base;   /* KiB of memory after that */
   int vain;   /* was it no use to make one? */
 } cs_Eased;
 
