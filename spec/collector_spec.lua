@@ -12,6 +12,7 @@ local program = [[
   local loop = csock.loop
   local PIECE, PIECES = 16384, 1024
   local mode, tasks, way = arg[1], tonumber(arg[2]), arg[3]
+  local others = tonumber(arg[5]) or 0
   collectgarbage(mode == "stop" and "generational" or mode,
     tonumber(arg[4]) or 0)
 
@@ -47,6 +48,7 @@ local program = [[
       a:sendall(piece)
       local left = PIECE
       repeat left = left - #ways[way](b, file, left) until left == 0
+      for i = 1, others do local _ = {i} end
       most = math.max(most, collectgarbage "count")
     end
     print(rounds, most / before, collectgarbage "isrunning", full)
@@ -58,13 +60,13 @@ local FEW, MANY = 1, 1000
 
 -- The collector's rounds, how many times as much memory there was at most,
 -- whether the collector still runs, and whether a round was a full one.
-local function measure(mode, tasks, way, nursery)
+local function measure(mode, tasks, way, nursery, others)
   local name = helper.tmpdir() .. "/program.lua"
   local file = assert(io.open(name, "w"))
   file:write(program)
   file:close()
-  local process = helper.spawn_process(("%s %s %s %d %s %s 2>&1"):format(
-    helper.lua, name, mode, tasks, way, nursery or ""))
+  local process = helper.spawn_process(("%s %s %s %d %s %d %d 2>&1"):format(
+    helper.lua, name, mode, tasks, way, nursery or 0, others or 0))
   local text = process:read "a"
   local rounds, growth, running, full =
     text:match "^(%d+)\t(%S+)\t(%a+)\t(%a+)\n$"
@@ -90,6 +92,13 @@ describe("the collector", function()
       assert.is_true(rounds > 0 and growth < 5, rounds .. ", " .. growth)
       assert.is_false(full)
     end
+  end)
+
+  it("leaves alone what is old beside other garbage, too", function()
+    local rounds, growth, _, full =
+      measure("generational", MANY, "recv", nil, 40)
+    assert.is_true(rounds > 0 and growth < 5, rounds .. ", " .. growth)
+    assert.is_false(full)
   end)
 
   it("works on in its incremental mode", function()
