@@ -231,14 +231,24 @@ function helper.spawn_process(command)
   return process
 end
 
---- Compiles the program spec/NAME.c, which embeds Lua, and starts it with a
---- script; a process as above.  Without Lua as a library the test is pending.
+-- What a shell command prints first, or nil.
+local function first_line(command)
+  local pipe <close> = io.popen(command)
+  return pipe:read "l"
+end
+
+--- Compiles the program spec/NAME.c, which embeds Lua, and starts it with the
+--- script; a process as above.  Without this Lua as a library the test is
+--- pending.
 function helper.embed(name, script)
-  local pipe = io.popen("for name in lua5.4 lua-5.4 lua54; do " ..
-    "pkg-config --cflags --libs $name 2>/dev/null && break; done")
-  local flags = pipe:read "l"
-  pipe:close()
-  if not flags then return pend "needs Lua as a library" end
+  local ask = "for name in lua5.4 lua-5.4 lua54; do " ..
+    "pkg-config %s $name 2>/dev/null && break; done"
+  local flags = first_line(ask:format "--cflags --libs")
+  local version = first_line(ask:format "--modversion")
+  local own = first_line(helper.lua:match "%S+%s*$" .. " -v")
+  if not (flags and own) or not own:find(version .. " ", 1, true) then
+    return pend "needs this Lua as a library"
+  end
   local program = helper.tmpdir() .. "/" .. name
   assert(os.execute(("env -u LD_PRELOAD %s -o %s spec/%s.c %s -lm"):format(
     os.getenv "CC" or "cc", program, name, flags)), name .. " compiles")
