@@ -66,10 +66,12 @@ static void release(lua_State *L, cs_Landing *l) {
 }
 
 /* The state is about to end: every socket is closed, so nothing lands, and
-** finalizers that try must find no reason for another block. */
+** finalizers that try must find no reason for another block; nor is an address
+** that is anybody's to stand for it. */
 void cs_closelanding(lua_State *L, cs_Landing *l) {
   reset(L, l, give);
   release(L, l);
+  l->data = (char *)l;
   l->room = SIZE_MAX;
 }
 

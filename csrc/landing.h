@@ -31,6 +31,11 @@ static inline char *cs_land(lua_State *L, cs_Landing *l, size_t size) {
   return l->data;
 }
 
+/* Is this where bytes have landed?  Without a block 'data' says nothing. */
+static inline int cs_haslanded(const cs_Landing *l, const char *data) {
+  return data == l->data && l->room > 0;
+}
+
 /* Push the first 'n' bytes that have landed. */
 static inline void cs_pushlanded(lua_State *L, cs_Landing *l, size_t n) {
   if (n < CS_WORTH || l->head == 0)

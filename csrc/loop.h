@@ -163,26 +163,19 @@ static inline void cs_pushtask(lua_State *L, const cs_Task *t) {
   lua_remove(L, -2);
 }
 
-/* Bytes that were received have become a string. */
-static inline void cs_countreceived(lua_State *L, cs_Loop *loop, size_t n) {
+/* Push what was received, as a string: without a copy, where it is much and has
+** landed. */
+static inline void cs_pushreceived(lua_State *L, cs_Loop *loop,
+                                   const char *data, size_t n) {
+  if (cs_haslanded(&loop->landing, data))
+    cs_pushlanded(L, &loop->landing, n);
+  else
+    lua_pushlstring(L, data, n);
   loop->received += n;
   if (loop->received < CS_MUCH) return;
   n = loop->received;
   loop->received = 0;
   cs_ease(L, n, loop->live, &loop->eased);
-}
-
-/* Push what was received into memory of the caller's, as a string. */
-static inline void cs_pushreceived(lua_State *L, cs_Loop *loop,
-                                   const char *data, size_t n) {
-  lua_pushlstring(L, data, n);
-  cs_countreceived(L, loop, n);
-}
-
-/* Push what has landed, as a string. */
-static inline void cs_pushlanding(lua_State *L, cs_Loop *loop, size_t n) {
-  cs_pushlanded(L, &loop->landing, n);
-  cs_countreceived(L, loop, n);
 }
 
 /* Has somebody asked for what cs_checkcancel raises, in time? */

@@ -232,11 +232,8 @@ typedef struct Message {
 static void push_data(lua_State *L, const Message *m) {
   const Parts *p = m->parts;
   const char *data = (const char *)p->iov[0].iov_base - p->done;
-  size_t n = m->count < p->total ? m->count : p->total;
-  if (p->lands)
-    cs_pushlanding(L, m->sock->h.loop, n);
-  else
-    cs_pushreceived(L, m->sock->h.loop, data, n);
+  cs_pushreceived(L, m->sock->h.loop, data,
+                  m->count < p->total ? m->count : p->total);
 }
 
 /* data, ancdata, flags, address.  The data goes first, while the landing

@@ -154,7 +154,7 @@ static int try_some(lua_State *L, cs_Handle *h, int dontwait) {
   cs_noteshort((cs_Socket *)h, (size_t)n, size, 0);
   if (n > 0) f->timedout = 0;
   f->taken += (size_t)n;
-  cs_pushlanding(L, h->loop, (size_t)n);
+  cs_pushreceived(L, h->loop, landing, (size_t)n);
   return 1;
 }
 

@@ -88,11 +88,7 @@ static char *push_memory(lua_State *L, cs_Socket *s, size_t *size, int flags) {
 /* With MSG_TRUNC the system tells more than it has delivered. */
 static void push_data(lua_State *L, const cs_Socket *s, const char *data,
                       size_t n, size_t size) {
-  if (n > size) n = size;
-  if (data == s->h.loop->landing.data)
-    cs_pushlanding(L, s->h.loop, n);
-  else
-    cs_pushreceived(L, s->h.loop, data, n);
+  cs_pushreceived(L, s->h.loop, data, n < size ? n : size);
 }
 
 static int receive(lua_State *L, cs_Socket *s, size_t size, int flags,

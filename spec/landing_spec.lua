@@ -6,7 +6,7 @@
 local helper = require "spec.helper"
 local csock = require "csock"
 
--- The middle one is where copying ends, the last but one where a piece does.
+-- At 4096 copying ends, at 126976 a piece does.
 local sizes = {}
 for _, size in ipairs {1, 41, 2048, 4096, 20000, 65536, 126976, 200000} do
   for d = -1, 1 do sizes[#sizes + 1] = math.max(size + d, 1) end
