@@ -19,6 +19,7 @@
 #include "batch.h"
 #include "drive.h"
 #include "error.h"
+#include "group.h"
 #include "socket.h"
 
 #if defined(__linux__)
@@ -46,16 +47,17 @@ typedef struct Slot {
 #define KNOWN_BITS 8
 
 typedef struct Batch {
-  int room;          /* datagrams that fit */
-  size_t size;       /* bytes that may come with one receive */
-  size_t most;       /* bytes of a datagram that are handed out */
-  int next, count;   /* those that are here */
-  char *memory;      /* room * size bytes, behind the slots */
-  lua_Integer begun; /* requests, since somebody asked */
-  int ending;        /* its server has been told to stop */
-  int waits, busy;   /* serve() waits for datagrams; a request is under way */
-  int fields;        /* that a handler will have */
-  lua_Integer stamp; /* what changes[1] was when serve() was called */
+  int room;           /* datagrams that fit */
+  size_t size;        /* bytes that may come with one receive */
+  size_t most;        /* bytes of a datagram that are handed out */
+  int next, count;    /* those that are here */
+  char *memory;       /* room * size bytes, behind the slots */
+  lua_Integer begun;  /* requests, since somebody asked */
+  int ending;         /* its server has been told to stop */
+  int busy;           /* a request is under way */
+  lua_Integer waiter; /* the task that waits in serve(), by number; 0: none */
+  int fields;         /* that a handler will have */
+  lua_Integer stamp;  /* what changes[1] was when serve() was called */
   /* address objects of clients, at places that their bytes say, which the
   ** table KNOWN holds; NULL: none */
   const void *known[1 << KNOWN_BITS];
@@ -291,7 +293,7 @@ static int batch_drop(lua_State *L) {
   return 1;
 }
 
-/* begun() -> how many requests answer() has begun since this was last asked. */
+/* begun() -> how many requests serve() has begun since this was last asked. */
 static int batch_begun(lua_State *L) {
   Batch *b = get_batch(L);
   lua_pushinteger(L, b->begun);
@@ -303,8 +305,8 @@ static int batch_begun(lua_State *L) {
 ** Answering
 */
 
-/* Where things are on the stack of answer() and serve(): their arguments, the
-** request under way, what is called for it. */
+/* Where things are on the stack of serve(): its arguments, the request under
+** way, what is called for it. */
 enum {
   AT_SOCKET = 1,
   AT_SERVER,
@@ -314,8 +316,9 @@ enum {
   AT_FAILURE,
   AT_FAILED,
   AT_OVER,
-  AT_FILL, /* and these only of serve() */
+  AT_FILL,
   AT_CHANGES,
+  AT_GROUP,
   AT_CLASS,
   AT_REQUEST,
   AT_CLIENT,
@@ -409,10 +412,39 @@ static int holds(lua_State *L, const Batch *b) {
          is_still(L, CLASS, AT_CLASS);
 }
 
+/*
+** Leading: where requests are a group's, the task in serve() is of that group
+** while it answers, and waits for more only if it has let nobody else run
+** meanwhile: as far as others can see, a request's task ends with it.
+*/
+
+/* There are datagrams: answering them is a request. */
+static void take_lead(lua_State *L) {
+  cs_Task *me = cs_loop(L)->current;
+  if (lua_isnil(L, AT_GROUP)) return;
+  me->leads = 1;
+  cs_pushtask(L, me);
+  lua_pushvalue(L, UP(BATCH));
+  lua_setiuservalue(L, -2, CS_SUBJECT);
+  lua_pop(L, 1);
+  cs_joingroup(lua_touserdata(L, AT_GROUP), me);
+}
+
+/* They are answered: may it wait for others? */
+static int leave_lead(lua_State *L) {
+  cs_Task *me = cs_loop(L)->current;
+  if (lua_isnil(L, AT_GROUP)) return 1;
+  if (!me->leads || me->shown) return 0;
+  me->leads = 0;
+  cs_leavegroup(me);
+  return 1;
+}
+
 /* All are answered: wait for more, if that is to be. */
 static int call_fill(lua_State *L, Batch *b) {
-  if (lua_isnil(L, AT_FILL) || b->ending || !holds(L, b)) return 0;
-  b->waits = 1;
+  if (lua_isnil(L, AT_FILL) || b->ending || !leave_lead(L) || !holds(L, b))
+    return 0;
+  b->waiter = cs_loop(L)->current->number;
   lua_pushvalue(L, AT_FILL);
   lua_pushvalue(L, AT_SOCKET);
   lua_pushnil(L);
@@ -423,10 +455,13 @@ static int call_fill(lua_State *L, Batch *b) {
 
 /* What fill said is on top: is it for this call to answer what has come? */
 static int filled(lua_State *L, Batch *b) {
-  b->waits = 0;
+  b->waiter = 0;
   if (!lua_toboolean(L, -2)) return 0;
   lua_settop(L, AT_CLASS);
-  if (holds(L, b)) return 1;
+  if (holds(L, b)) {
+    take_lead(L);
+    return 1;
+  }
   lua_pushboolean(L, 1);
   lua_pushnil(L);
   return 0;
@@ -471,50 +506,41 @@ static int batch_hurry(lua_State *L) {
   return 0;
 }
 
-/* answer(sock, server, step, meta, setup, failure, failed, over, ending,
-** fields): make requests of the datagrams that are left, which came to this
-** socket, one after the other, and do step(server, request, client_address) for
-** each; where there is `meta`, a metatable, make the handler {request =,
-** client_address =, server =}, with room for so many fields, and do
-** setup(handler), unless that is false, and step(handler).
+/* serve(sock, server, step, meta, setup, failure, failed, over, fill, changes,
+** group, ending, fields): make requests of the datagrams that are left, which
+** came to this socket, one after the other, and do step(server, request,
+** client_address) for each; where there is `meta`, a metatable, make the
+** handler {request =, client_address =, server =}, with room for so many
+** fields, and do setup(handler), unless that is false, and step(handler).
 ** When one of these fails, failed(server, request, client_address, what), in
 ** which `what` is the answer of the message handler `failure`, says whether to
 ** leave the rest alone.  With `ending`, and after hurry(), over(server) is
-** called whenever a request is over. */
-static int batch_answer(lua_State *L) {
-  Batch *b = get_batch(L);
-  cs_tosocket(L);
-  b->ending = lua_toboolean(L, AT_OVER + 1);
-  b->fields = (int)lua_tointeger(L, AT_OVER + 2);
-  lua_settop(L, AT_OVER);
-  lua_settop(L, AT_CLASS);
-  return answered(L, LUA_OK, NOTHING);
-}
-
-/* serve(sock, server, step, meta, setup, failure, failed, over, fill, changes,
-** fields): the same, and then fill (of this batch), for as long as changes[1],
-** the server's socket and its RequestHandlerClass stay what they are.  What
-** fill said last, if it was not true; true when datagrams are left that have
-** come after such a change; nothing in all other cases. */
+** called whenever a request is over.
+** Otherwise, where there is `fill`, which is this batch's, do that, and go on,
+** for as long as changes[1], the server's socket and its RequestHandlerClass
+** stay what they are and, where there is a group, the task leads.
+** What fill said last, if it was not true; true when datagrams are left that
+** have come after such a change; nothing in all other cases. */
 static int batch_serve(lua_State *L) {
   Batch *b = get_batch(L);
   cs_tosocket(L);
   luaL_checktype(L, AT_SERVER, LUA_TTABLE);
   luaL_checktype(L, AT_CHANGES, LUA_TTABLE);
-  b->ending = 0;
-  b->fields = (int)lua_tointeger(L, AT_CLASS);
-  lua_settop(L, AT_CHANGES);
+  if (!lua_isnil(L, AT_GROUP)) cs_checkgroup(L, AT_GROUP);
+  b->ending = lua_toboolean(L, AT_GROUP + 1);
+  b->fields = (int)lua_tointeger(L, AT_GROUP + 2);
   lua_rawgeti(L, AT_CHANGES, 1);
   b->stamp = lua_tointeger(L, -1);
-  lua_settop(L, AT_CHANGES);
+  lua_settop(L, AT_GROUP);
   lua_pushvalue(L, UP(CLASS));
   lua_rawget(L, AT_SERVER);
+  take_lead(L);
   return answered(L, LUA_OK, NOTHING);
 }
 
-/* waits() -> does serve() wait for datagrams? */
+/* waits() -> does a task wait for datagrams in serve()? */
 static int batch_waits(lua_State *L) {
-  lua_pushboolean(L, get_batch(L)->waits);
+  lua_pushboolean(L, get_batch(L)->waiter != 0);
   return 1;
 }
 
@@ -524,11 +550,15 @@ static int batch_busy(lua_State *L) {
   return 1;
 }
 
-/* rest() -> did it wait when an error ended serve()?  Now it does nothing. */
+/* rest() -> did this task wait when an error ended serve()?  Now it does
+** nothing. */
 static int batch_rest(lua_State *L) {
   Batch *b = get_batch(L);
-  lua_pushboolean(L, b->waits);
-  b->waits = b->busy = 0;
+  const cs_Task *me = cs_loop(L)->current;
+  int waited = me != NULL && b->waiter == me->number;
+  if (waited) b->waiter = 0;
+  b->busy = 0;
+  lua_pushboolean(L, waited);
   return 1;
 }
 
@@ -562,10 +592,10 @@ static Batch *push_batch(lua_State *L, int room, size_t size, size_t most) {
 /* Set the functions of the batch at 'batch' in the table on top. */
 static void set_funcs(lua_State *L, int batch) {
   static const luaL_Reg funcs[] = {
-      {"answer", batch_answer}, {"begun", batch_begun}, {"busy", batch_busy},
-      {"drop", batch_drop},     {"fill", batch_fill},   {"hurry", batch_hurry},
-      {"left", batch_left},     {"rest", batch_rest},   {"serve", batch_serve},
-      {"take", batch_take},     {"waits", batch_waits}, {NULL, NULL},
+      {"begun", batch_begun}, {"busy", batch_busy},   {"drop", batch_drop},
+      {"fill", batch_fill},   {"hurry", batch_hurry}, {"left", batch_left},
+      {"rest", batch_rest},   {"serve", batch_serve}, {"take", batch_take},
+      {"waits", batch_waits}, {NULL, NULL},
   };
   lua_pushvalue(L, UP(1));
   lua_pushvalue(L, batch);
@@ -575,10 +605,10 @@ static void set_funcs(lua_State *L, int batch) {
   luaL_setfuncs(L, funcs, CLASS);
 }
 
-/* batch(room, size, most) -> {answer =, begun =, busy =, drop =, fill =,
-** hurry =, left =, rest =, serve =, take =, waits =}: functions for datagrams
-** of one socket, up to `room` (1 to 1024) receives at a time, each of the first
-** `size` bytes (1 to 65536); of a datagram the first `most` are kept. */
+/* batch(room, size, most) -> {begun =, busy =, drop =, fill =, hurry =, left =,
+** rest =, serve =, take =, waits =}: functions for datagrams of one socket, up
+** to `room` (1 to 1024) receives at a time, each of the first `size` bytes (1
+** to 65536); of a datagram the first `most` are kept. */
 static int socket_batch(lua_State *L) {
   int room = cs_checkint(L, 1), size = cs_checkint(L, 2);
   int most = cs_checkint(L, 3);

@@ -117,7 +117,8 @@ static int group_new(lua_State *L) {
   return 1;
 }
 
-static void join(cs_Group *g, cs_Task *t) {
+/* For a task that is in none; cs_leavegroup is the way out. */
+void cs_joingroup(cs_Group *g, cs_Task *t) {
   t->group = g;
   g->count++;
   cs_showgroup(g);
@@ -141,7 +142,7 @@ void cs_groupspawn(lua_State *L, int group, int step, int subject) {
   lua_pushvalue(L, subject + 1);
   lua_xmove(L, t->co, 6);
   cs_starttask(L, t, task);
-  join(lua_touserdata(L, group), t);
+  cs_joingroup(lua_touserdata(L, group), t);
   lua_pop(L, 1);
 }
 
@@ -161,7 +162,7 @@ static int group_adopt(lua_State *L) {
   cs_Task *t = cs_totask(L, 2);
   lua_settop(L, 3);
   lua_setiuservalue(L, 2, CS_SUBJECT);
-  if (t->state < CS_DONE && t->group == NULL) join(g, t);
+  if (t->state < CS_DONE && t->group == NULL) cs_joingroup(g, t);
   return 0;
 }
 

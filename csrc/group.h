@@ -11,6 +11,7 @@
 #define CS_PENDING 5
 
 cs_Group *cs_checkgroup(lua_State *L, int arg);
+void cs_joingroup(cs_Group *g, cs_Task *t);
 void cs_groupspawn(lua_State *L, int group, int step, int subject);
 void cs_open_group(lua_State *L);
 

@@ -126,6 +126,7 @@ static int inspect_tasks(lua_State *L) {
   lua_newtable(L);
   lua_getiuservalue(L, lua_upvalueindex(1), CS_TASKS);
   for (lua_pushnil(L); lua_next(L, 2) != 0; lua_pop(L, 1)) {
+    cs_totask(L, -1)->shown = 1;
     describe(L);
     lua_rawseti(L, 1, ++n);
   }

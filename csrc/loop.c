@@ -278,6 +278,10 @@ static void resume(lua_State *L, cs_Loop *loop, cs_Task *t) {
   loop->current = NULL;
   loop->running = NULL;
   if (timed) judge(L, loop, t, status);
+  if (t->leads) {
+    t->leads = 0;
+    cs_wakeall(loop, &t->joiners, CS_GO);
+  }
   if (status != LUA_YIELD)
     end_task(L, loop, t, status);
   else if (t->state == CS_RUNNING) { /* a coroutine.yield of the user's */

@@ -83,6 +83,8 @@ typedef struct cs_Task {
   unsigned cancelled : 1; /* its error was a cancellation */
   unsigned failed : 1;    /* its function has raised an error */
   unsigned told : 1;      /* it has heard that it is cancelled */
+  unsigned shown : 1;     /* somebody has its handle */
+  unsigned leads : 1;     /* when it lets others run, its joiners are to know */
 } cs_Task;
 
 typedef struct cs_Loop {

@@ -244,6 +244,29 @@ void cs_canceltask(cs_Loop *loop, cs_Task *t) {
   cs_wake(loop, t, CS_WOKEN);
 }
 
+static int attended(lua_State *L, int status, lua_KContext ctx) {
+  cs_Loop *loop = cs_loop(L);
+  cs_Task *t = cs_totask(L, 1), *me = cs_resumed(L, loop);
+  (void)status;
+  (void)ctx;
+  cs_checkcancel(L, loop, "join");
+  if (t->state == CS_DONE) return results(L, t);
+  lua_pushboolean(L, 0);
+  return me->why == CS_WOKEN ? 1 : 0;
+}
+
+/* attend(task) -> what its function returned, when it has ended; nothing when
+** it leads no more (cs_Task), or has failed; false when the one that calls this
+** was woken (wake). */
+static int task_attend(lua_State *L) {
+  cs_Loop *loop = cs_loop(L);
+  cs_Task *t = cs_totask(L, 1);
+  lua_settop(L, 1);
+  cs_checkcancel(L, loop, "join");
+  cs_note(loop, "join");
+  return cs_suspend(L, loop, &t->joiners, CS_FOREVER, 0, attended);
+}
+
 /* task:cancel() -> true when the task will hear of it, false when it had ended:
 ** the wait it is in, or its next one, raises loop.CancelledError in it, once.
 */
@@ -269,6 +292,7 @@ static int task_current(lua_State *L) {
     luaL_pushfail(L);
     return 1;
   }
+  loop->current->shown = 1;
   cs_pushtask(L, loop->current);
   return 1;
 }
@@ -336,7 +360,10 @@ static int task_scope(lua_State *L) {
   luaL_checknumber(L, 1);
   deadline = cs_deadline(cs_checktimeout(L, 1));
   s = lua_newuserdatauv(L, sizeof *s, 1);
-  task_current(L); /* it must not go before the scope does */
+  if (loop->current != NULL) /* it must not go before the scope does */
+    cs_pushtask(L, loop->current);
+  else
+    lua_pushnil(L);
   lua_setiuservalue(L, -2, 1);
   s->before = *scope;
   s->task = loop->current;
@@ -374,10 +401,9 @@ static const luaL_Reg scope_meta[] = {
 };
 
 static const luaL_Reg task_funcs[] = {
-    {"spawn", task_spawn}, {"sleep", task_sleep},
-    {"wake", task_wake},   {"current", task_current},
-    {"scope", task_scope}, {"told", task_told},
-    {NULL, NULL},
+    {"spawn", task_spawn},     {"sleep", task_sleep}, {"wake", task_wake},
+    {"current", task_current}, {"scope", task_scope}, {"told", task_told},
+    {"attend", task_attend},   {NULL, NULL},
 };
 
 /* Keep what is on top of the stack as a value of the loop's. */

@@ -351,13 +351,13 @@ function Soak:exhaust()
   end
 end
 
--- The siblings.
+-- The siblings.  To answer the first datagram one has a task, which it keeps.
 function Soak:datagrams()
   local sock <close> = csock.socket(csock.AF_INET, csock.SOCK_DGRAM)
   sock:connect {host, self.udp_port}
   sock.timeout = 1
   local n, lost = 0, 0
-  while self.going do
+  repeat
     n = n + 1
     sock:send("datagram " .. n)
     repeat -- what was late belongs to one that was given up
@@ -366,7 +366,7 @@ function Soak:datagrams()
     until not ok or data == "DATAGRAM " .. n
     if lost > 100 then fail "100 datagrams were not answered" end
     loop.sleep(0.01)
-  end
+  until not self.going
 end
 
 function Soak:lines()
@@ -509,6 +509,7 @@ function Soak:run(seconds)
   self.control_input = self.control:makefile()
   local length = math.min(math.max(seconds / 6, 1), 60)
   local over, n = loop.now() + seconds, 0
+  self:datagrams()
   local first = self:state()
   local before = first -- with the memory that the first round has left
   print(("began: %d descriptors, %d tasks, %d KiB in Lua, %d KiB resident")

@@ -623,22 +623,33 @@ for name, Server in pairs {UDPServer = UDPServer,
       assert.are.equal("2", server.socket:recv(10))
     end)
 
-    it("passes an error of the socket to accept_error", function()
-      local errors, server = {}, Server(anywhere, handler(echo))
-      function server:accept_error(err) errors[#errors + 1] = err.code end
-      local address = {"127.0.0.1", helper.deserted_datagrams()}
-      loop.run(function()
-        local _server <close> = server
-        server.socket:connect(address)
-        local task = loop.spawn(server.serve_forever, server)
-        loop.sleep(0)
-        server.socket:send "x" -- nobody is there: ICMP says so
-        while #errors == 0 do loop.sleep(0.001) end
-        server:shutdown()
-        task:join()
-      end)
-      assert.are.same({"ECONNREFUSED"}, errors)
-    end)
+    for kind, make in pairs {
+      ["csock's"] = csock.socket, ["csock.safe's"] = csock.safe.socket,
+    } do
+      it("passes an error of the socket, " .. kind .. ", to accept_error",
+        function()
+          local address = {"127.0.0.1", helper.deserted_datagrams()}
+          for _, used in ipairs {false, true} do
+            local errors = {}
+            local server = Server(anywhere, handler(echo), false)
+            server.socket:close()
+            server.socket = make(csock.AF_INET, csock.SOCK_DGRAM)
+            server:server_bind()
+            function server:accept_error(err) errors[#errors + 1] = err.code end
+            burst(server, {}, function(client)
+              if used then
+                client:send "a"
+                assert.are.equal("a", client:recv(10))
+              end
+              loop.sleep(0)
+              server.socket:connect(address)
+              server.socket:send "x" -- nobody is there: ICMP says so
+              while #errors == 0 do loop.sleep(0.001) end
+            end)
+            assert.are.same({"ECONNREFUSED"}, errors)
+          end
+        end)
+    end
 
     it("comes from a socket of csock.safe, too", function()
       local server = Server(anywhere, handler(echo), false)
@@ -648,6 +659,39 @@ for name, Server in pairs {UDPServer = UDPServer,
       assert.are.same(numbers(3), burst(server, numbers(3), function(client)
         return receive(client, 3)
       end))
+    end)
+
+    it("is left, to be served later, when serve_forever is ended", function()
+      local server = Server(anywhere, handler(echo))
+      loop.run(function()
+        local _server <close> = server
+        local client <close> = client_of(server)
+        local function ask(data)
+          client:send(data)
+          return client:recv(10)
+        end
+        for _, used in ipairs {false, true} do
+          local task = loop.spawn(server.serve_forever, server)
+          if used then assert.are.equal("a", ask "a") end
+          loop.sleep(0)
+          task:cancel()
+          assert.is_true(csock.isinstance(select(2, pcall(task.join, task)),
+            loop.CancelledError))
+          task = loop.spawn(pcall, loop.timeout, 0.01, server.serve_forever,
+            server)
+          if used then assert.are.equal("b", ask "b") end
+          local ok, err = task:join()
+          assert.is_false(ok)
+          assert.is_true(csock.isinstance(err, csock.timeout))
+          loop.sleep(0)
+          assert.are.equal(1, #loop.tasks())
+        end
+        client:send "c"
+        local task = loop.spawn(server.serve_forever, server)
+        assert.are.equal("c", client:recv(10))
+        server:shutdown()
+        task:join()
+      end)
     end)
 
     it("is refused with a batch_size that is none", function()
@@ -737,6 +781,133 @@ describe("a batch of ThreadingUDPServer", function()
     assert.are.equal("5", table.remove(got, 1))
     table.sort(got)
     assert.are.same(numbers(4), got)
+  end)
+
+  -- How many tasks a server begins while each of these is sent and answered.
+  local function tasks_begun(server, datagrams)
+    local begun
+    burst(server, {}, function(client)
+      local function ask(data)
+        client:send(data)
+        assert.are.equal(data, client:recv(10))
+        loop.sleep(0)
+      end
+      ask "first"
+      local before = loop.spawn(function() end)
+      for _, data in ipairs(datagrams) do ask(data) end
+      local after = loop.spawn(function() end)
+      local function number(task) return tonumber(task.name:match "%d+") end
+      begun = number(after) - number(before) - 1
+    end)
+    return begun
+  end
+
+  it("goes on in the task of the one before that did not wait", function()
+    assert.are.equal(0, tasks_begun(ThreadingUDPServer(anywhere,
+      handler(echo)), numbers(5)))
+    local reported = 0
+    local server = ThreadingUDPServer(anywhere, handler(function(self)
+      echo(self)
+      error "no"
+    end))
+    function server:handle_error() reported = reported + 1 end
+    assert.are.equal(0, tasks_begun(server, numbers(5)))
+    assert.are.equal(6, reported)
+  end)
+
+  for what, handle in pairs {
+    ["waits"] = function(self)
+      loop.sleep(0)
+      echo(self)
+    end,
+    ["lets others run"] = function(self)
+      coroutine.yield()
+      echo(self)
+    end,
+    ["has its handle"] = function(self)
+      self.task = loop.current()
+      echo(self)
+    end,
+    ["is in a list of tasks"] = function(self)
+      loop.tasks()
+      echo(self)
+    end,
+  } do
+    it("has a task that ends with it, when that " .. what, function()
+      assert.are.equal(5, tasks_begun(ThreadingUDPServer(anywhere,
+        handler(handle)), numbers(5)))
+    end)
+  end
+
+  it("has tasks that can be joined, and drained", function()
+    local tasks, drained = {}, 0
+    local server = ThreadingUDPServer(anywhere, handler(function(self)
+      tasks[#tasks + 1] = loop.current()
+      if self.request[1] == "2" then coroutine.yield() end
+      echo(self)
+    end))
+    burst(server, {}, function(client)
+      for i, data in ipairs(numbers(4)) do
+        client:send(data)
+        while #tasks < i do loop.sleep(0) end
+        server:drain()
+        drained = drained + 1
+        tasks[i]:join()
+        assert.are.equal(data, client:recv(10))
+      end
+    end)
+    assert.are.equal(4, drained)
+  end)
+
+  it("is taken, and answered, after one that was cancelled", function()
+    local server = ThreadingUDPServer(anywhere, handler(function(self)
+      if self.request[1] == "2" then
+        loop.current():cancel()
+        pcall(loop.sleep, 0)
+      end
+      echo(self)
+      if self.request[1] == "1" then loop.current():cancel() end
+    end))
+    burst(server, {}, function(client)
+      for _ = 1, 2 do
+        for _, data in ipairs(numbers(3)) do
+          client:send(data)
+          assert.are.equal(data, client:recv(10))
+        end
+        loop.sleep(0)
+        for _, task in ipairs(loop.tasks()) do -- the one that waits for more
+          if task.op == "recvfrom" then task.task:cancel() end
+        end
+      end
+      assert.are.equal(0, server.stats.failed)
+    end)
+  end)
+
+  it("is kept when serve_forever is ended", function()
+    local event, task, got = loop.Event(), nil, {}
+    local server = ThreadingUDPServer(anywhere, handler(function(self)
+      got[#got + 1] = self.request[1]
+      if self.request[1] ~= "1" then return echo(self) end
+      task:cancel()
+      event:wait()
+    end))
+    loop.run(function()
+      local _server <close> = server
+      local client <close> = client_of(server)
+      for _, data in ipairs(numbers(3)) do client:send(data) end
+      task = loop.spawn(server.serve_forever, server)
+      assert.is_true(csock.isinstance(select(2, pcall(task.join, task)),
+        loop.CancelledError))
+      local ok = pcall(loop.timeout, 0, server.serve_forever, server)
+      assert.is_false(ok)
+      loop.sleep(0)
+      assert.are.same({"1"}, got)
+      task = loop.spawn(server.serve_forever, server)
+      assert.are.same({"2", "3"}, receive(client, 2))
+      event:set()
+      server:shutdown()
+      task:join()
+    end)
   end)
 
   it("has no more requests at once than max_connections", function()

@@ -8,6 +8,7 @@
 local BaseRequestHandler = require "csock.handler".BaseRequestHandler
 local BaseServer = require "csock.server"
 local core = require "csock.core"
+local errors = require "csock.errors"
 local limits = require "csock.limits"
 local loop = require "csock.loop"
 local misuse = require "csock.misuse"
@@ -17,10 +18,12 @@ local Threading = require "csock.mixin".ThreadingMixIn
 
 local classes = core.class
 local plain = classes.plain
-local fill, nothing = BaseRequestHandler.__init, BaseRequestHandler.handle
+local isinstance = require "csock.class".isinstance
+local only_sets, nothing = BaseRequestHandler.__init, BaseRequestHandler.handle
 local FIELDS = 3 -- of a handler: what that sets
 local changes, fixed = classes.changes, classes.fixed
 local recvfrom = core.socket.methods.recvfrom
+local attend, failure = core.loop.attend, BaseServer._failure
 local datagrams = {}
 
 local MEMORY = 1 << 20 -- bytes for a batch, or one datagram's if that is more
@@ -81,7 +84,7 @@ end
 -- Then the metatable of its kind, its setup (false: none), how many fields it
 -- comes to have, and whether its finish has to follow.
 local function steps_of_handler(cls)
-  local meta, methods = plain(cls, fill)
+  local meta, methods = plain(cls, only_sets)
   if not (meta and methods.handle) then return end
   local handle, setup, finish = methods.handle, methods.setup, methods.finish
   local finishes = finish and finish ~= nothing
@@ -128,36 +131,34 @@ local function fail(self, request, client_address, what)
 end
 
 -- Answer what is left, in the order in which it came, each error for its own
--- request.
-local function answer(self, plan)
-  local step = plan.step
-  if plan.finishes then step = run.finishing(step) end
-  return self._batch.answer(self.socket, self, step, plan.meta, plan.setup,
-    BaseServer._failure, fail, end_in_time, self._shutdown_request, plan.fields)
-end
-
-local function answer_here(self, plan)
-  local ok, err = pcall(answer, self, plan)
-  self._batch.rest()
-  if not ok then error(err, 0) end
-end
-
--- Answer what comes, too, and without a word of Lua between requests, for as
--- long as both plans hold: what fill says.
-local function serve(self, plan)
+-- request; then, where there is `fill`, what comes as well, without a word of
+-- Lua between requests, for as long as both plans hold: what fill says.  With
+-- `requests`, a group, until others may run while one is answered.
+local function serve(self, plan, fill, requests)
   local batch, step = self._batch, plan.step
   if plan.finishes then step = run.finishing(step) end
   local ok, ready, err = pcall(batch.serve, self.socket, self, step, plan.meta,
-    plan.setup, BaseServer._failure, fail, end_in_time, batch.fill, changes,
-    plan.fields)
+    plan.setup, failure, fail, end_in_time, fill, changes, requests,
+    self._shutdown_request, plan.fields)
   local waited = batch.rest()
+  if requests and self._resting then self:_make_room() end
   if ok then return ready, err end
   if not waited then error(ready, 0) end
   return nil, ready
 end
 
+-- What gets more datagrams, if the plans hold for longer than a turn, and
+-- nothing is to be done between two; otherwise nil.
+local function fill_of(plan, taking, timeout)
+  if plan.alone and plan.stamp and not (timeout or taking.limit) and
+    taking.stamp == changes[1] then
+    return taking.batch.fill
+  end
+end
+
 -- In tasks: one answers until a handler of its waits; then another one goes on
--- with the rest.
+-- with the rest.  While no handler does, and the plans hold, it waits for
+-- datagrams, too, and the server's own task does nothing.
 
 local function in_tasks(self, usual)
   return self.process_request == Threading.process_request and
@@ -166,23 +167,25 @@ local function in_tasks(self, usual)
     not self.slow_callback -- which looks at each request's task
 end
 
-local function worker(self, plan)
-  local ok, err = pcall(answer, self, plan)
-  self:_make_room()
-  if not ok then error(err, 0) end
+-- What the task does: what fill said, if that ended it.  `turn` is not the
+-- server's any more if that has gone on without this task.
+local function work(self, plan, fill, turn)
+  if self._working ~= turn then return end
+  local ready, err = serve(self, plan, fill, self._requests or self:_gather())
+  if ready == nil and err == nil or core.loop.told() then return end
+  return ready, err
 end
 
--- When this returns, none is left to be taken.
-local function answer_in_tasks(self, plan)
-  local batch, taking = self._batch, self._taking
-  repeat
-    if (taking.limit or taking.stamp ~= changes[1]) and self.max_connections
-    then
-      limits.make_room(self)
-    end
-    self:_adopt(loop.spawn(worker, self, plan), batch)
-    loop.sleep(0)
-  until batch.left() == 0
+-- Let it do that, and wait for its end, or until a handler of its waits.
+local function work_in_task(self, plan, fill)
+  local batch, turn = self._batch, {}
+  local worker = loop.spawn(work, self, plan, fill, turn)
+  self._working = turn
+  local ok, ready, err = pcall(attend, worker)
+  self._working = false
+  if ready ~= nil and batch.waits() then core.loop.wake(worker) end
+  if ok then return ready, err end
+  return nil, ready
 end
 
 -- Plans: what the members of a server, and those of its handler's class, come
@@ -220,11 +223,8 @@ local function answering_of(self, usual)
   local tasks = in_tasks(self, usual)
   local alone = tasks or self.process_request == usual.process_request and
     self.verify_request == usual.verify_request
-  plan = {
-    cls = cls, answer = tasks and answer_in_tasks or answer_here, tasks = tasks,
-  }
-  plan.goes_on = alone and not tasks and
-    self.service_actions == usual.service_actions
+  plan = {cls = cls, tasks = tasks}
+  plan.alone = alone and self.service_actions == usual.service_actions
   plan.step, plan.meta, plan.setup, plan.fields, plan.finishes =
     steps_of(self, usual, alone)
   plan.stamp = fixed(self, ANSWERING)
@@ -244,14 +244,18 @@ local function wait(self, taking, timeout)
   return nil, ready
 end
 
--- The plan to answer, if both can be followed for more than a turn.
-local function lasting(self, taking, timeout, usual)
-  local plan = self._answering
-  if timeout or taking.limit or not taking.stamp or plan and plan.tasks then
-    return nil
-  end
-  plan = answering_of(self, usual)
-  return plan.goes_on and plan.stamp and plan
+-- When this returns, none is left to be taken, or fill has said something.
+local function answer(self, usual, taking, plan, fill)
+  local ready, err
+  repeat
+    if plan.stamp ~= changes[1] or plan.cls ~= self.RequestHandlerClass then
+      plan, fill = answering_of(self, usual), nil
+    end
+    if not plan.tasks then return serve(self, plan) end
+    if not fill and self.max_connections then limits.make_room(self) end
+    ready, err = work_in_task(self, plan, fill)
+  until err ~= nil or taking.batch.left() == 0
+  return ready, err
 end
 
 --- turn(self, timeout, usual): a turn of serve_forever, or many: wait for
@@ -264,17 +268,18 @@ function datagrams.turn(self, timeout, usual)
     timeout = limits.make_room(self, timeout)
     if timeout == false then return not self._shutdown_request end
   end
-  local plan, ready, err
+  local ready, err
+  local plan = answering_of(self, usual)
+  local fill = fill_of(plan, taking, timeout)
   taking.batch.deadline = nil
-  plan = lasting(self, taking, timeout, usual)
-  if plan then
-    ready, err = serve(self, plan)
+  if fill and not plan.tasks then
+    ready, err = serve(self, plan, fill)
   else
     ready, err = wait(self, taking, timeout)
   end
-  if ready then
-    plan = answering_of(self, usual)
-    plan.answer(self, plan)
+  if ready then ready, err = answer(self, usual, taking, plan, fill) end
+  if isinstance(err, errors.timeout) then
+    error(err, 0) -- of a loop.timeout round the server
   elseif err ~= nil then -- raised, or given by csock.safe's socket
     self:accept_error(err)
   elseif ready == false then

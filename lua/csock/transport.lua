@@ -127,6 +127,7 @@ batch_size (32: while it serves for ever, so many are taken at once).]],
   _batch = false, -- datagrams that were taken
   _taking = false, -- plans for them
   _answering = false,
+  _working = false, -- the turn of the task that answers them
 })
 servers.UDPServer = UDPServer
 
