@@ -305,6 +305,53 @@ static const char *check_port(lua_State *L) {
   return port;
 }
 
+/* Is the argument `usual`, 0 or not there? */
+static int is_open(lua_State *L, int arg, int usual) {
+  int isnum;
+  lua_Integer value = lua_tointegerx(L, arg, &isnum);
+  return isnum ? value == 0 || value == usual : lua_isnil(L, arg);
+}
+
+/* The address of a host in numbers, and its length; 0 for any other. */
+static socklen_t read_numbers(const char *host, in_port_t port, cs_Address *a) {
+  memset(a, 0, sizeof *a);
+  if (inet_pton(AF_INET, host, &a->u.in.sin_addr) == 1) {
+    a->u.in.sin_family = AF_INET;
+    a->u.in.sin_port = port;
+    return sizeof a->u.in;
+  }
+  if (inet_pton(AF_INET6, host, &a->u.in6.sin6_addr) != 1) return 0;
+  a->u.in6.sin6_family = AF_INET6;
+  a->u.in6.sin6_port = port;
+  return sizeof a->u.in6;
+}
+
+/* The usual question, for one kind of socket, host and port as numbers, has one
+** answer, which needs no resolver: push the list; or 0. */
+static int push_numeric(lua_State *L) {
+  struct addrinfo ai = {0};
+  cs_Address a;
+  lua_Integer port = lua_tointeger(L, PORT);
+  const char *host;
+  if (lua_type(L, HOST) != LUA_TSTRING || !lua_isinteger(L, PORT) || port < 0 ||
+      port > 65535 || !is_open(L, FLAGS, 0))
+    return 0;
+  host = lua_tostring(L, HOST);
+  ai.ai_addrlen = read_numbers(host, htons((in_port_t)port), &a);
+  ai.ai_addr = &a.u.any;
+  ai.ai_family = a.u.any.sa_family;
+  ai.ai_socktype = (int)lua_tointeger(L, TYPE);
+  ai.ai_protocol = ai.ai_socktype == SOCK_STREAM ? IPPROTO_TCP : IPPROTO_UDP;
+  if (ai.ai_addrlen == 0 || strlen(host) != lua_rawlen(L, HOST) ||
+      (ai.ai_socktype != SOCK_STREAM && ai.ai_socktype != SOCK_DGRAM) ||
+      !is_open(L, FAMILY, ai.ai_family) || !is_open(L, PROTO, ai.ai_protocol))
+    return 0;
+  lua_createtable(L, 1, 0);
+  push_info(L, &ai);
+  lua_rawseti(L, -2, 1);
+  return 1;
+}
+
 /* getaddrinfo(host, port [, family [, type [, proto [, flags [, timeout]]]]])
 ** -> list of {family, type, proto, canonname, address}.  `host` is a name, a
 ** number or nil, `port` a number (0-65535), a service's name or nil; timeout in
@@ -322,9 +369,10 @@ static int resolve_getaddrinfo(lua_State *L) {
     spread(L, options);
     given = !lua_isnil(L, TIMEOUT);
   }
+  timeout = get_timeout(L, given);
+  if (push_numeric(L)) return 1;
   host = opt_name(L, HOST);
   port = check_port(L);
-  timeout = get_timeout(L, given);
   q = push_lookup(L, CS_ADDRESSES, host, port, finish_getaddrinfo)->question;
   q->family = cs_optint(L, FAMILY, 0);
   q->type = cs_optint(L, TYPE, 0);

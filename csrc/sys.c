@@ -21,6 +21,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #if defined(__linux__)
 #include <sys/sendfile.h>
 #include <sys/syscall.h>
@@ -51,11 +52,7 @@ int cs_getnonblock(int fd) {
 }
 
 int cs_setnonblock(int fd, int on) {
-  int flags = fcntl(fd, F_GETFL);
-  int wanted = on ? flags | O_NONBLOCK : flags & ~O_NONBLOCK;
-  if (flags < 0) return -errno;
-  if (wanted == flags) return 0;
-  return fcntl(fd, F_SETFL, wanted) < 0 ? -errno : 0;
+  return ioctl(fd, FIONBIO, &on) < 0 ? -errno : 0;
 }
 
 int cs_getinheritable(int fd) {

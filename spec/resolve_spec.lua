@@ -160,6 +160,46 @@ describe("getaddrinfo", function()
     assert.are.equal(80, csock.getaddrinfo("127.0.0.1", 80, nil, nil, nil,
       nil)[1][5].port)
   end)
+
+  it("says of numbers what Python says", function()
+    if not helper.has "python3" then pending "no python3 here" end
+    local process = helper.spawn_process("python3 -c " .. helper.quote [[
+import socket
+S, D = socket.SOCK_STREAM, socket.SOCK_DGRAM
+for host in "127.0.0.1", "0.0.0.0", "10.1", "010.0.0.1", "::1", "FE80::1", \
+        "::ffff:1.2.3.4":
+    for family in 0, socket.AF_INET, socket.AF_INET6:
+        for type, proto in (S, 0), (S, 6), (S, 17), (D, 0), (D, 17):
+            for flags in 0, socket.AI_NUMERICHOST:
+                args = host, 80, family, type, proto, flags
+                try:
+                    i, = socket.getaddrinfo(*args)
+                    print(*map(int, i[:3]), i[3] + ";", i[4][0], i[4][1])
+                except OSError as e:
+                    print(e.errno)]])
+    local function same(...)
+      local ok, infos = pcall(csock.getaddrinfo, ...)
+      if not ok then
+        return assert.are.equal(process:read "l", tostring(infos.errno))
+      end
+      assert.are.equal(1, #infos)
+      local family, kind, proto, name, address = table.unpack(infos[1])
+      assert.are.equal(process:read "l", ("%d %d %d %s; %s %d"):format(family,
+        kind, proto, name, address[1], address[2]))
+    end
+    for _, host in ipairs {"127.0.0.1", "0.0.0.0", "10.1", "010.0.0.1", "::1",
+      "FE80::1", "::ffff:1.2.3.4"} do
+      for _, family in ipairs {0, AF_INET, AF_INET6} do
+        for _, kind in ipairs {{SOCK_STREAM, 0}, {SOCK_STREAM, 6},
+          {SOCK_STREAM, 17}, {SOCK_DGRAM, 0}, {SOCK_DGRAM, 17}} do
+          for _, flags in ipairs {0, csock.AI_NUMERICHOST} do
+            same(host, 80, family, kind[1], kind[2], flags)
+          end
+        end
+      end
+    end
+    assert.is_nil(process:read "l")
+  end)
 end)
 
 describe("getaddrinfo raises", function()

@@ -65,29 +65,27 @@ local function set_up_connection(sock, info, timeout, source, alone)
   insist(sock:settimeout(timeout))
   if source then insist(sock:bind(source)) end
   if not alone then insist(sock:settimeout(0)) end
-  insist(sock:connect(info[5]))
-end
-
-local function make(module, ...)
-  return (insist(module.socket(...)))
+  return sock:connect(info[5])
 end
 
 -- One address: a connected socket; or nil and the error; or, unless it is to
 -- wait (alone), a socket whose connection is under way and an error that says
 -- so.
 local function try(module, info, timeout, source, alone)
-  local made, sock = pcall(make, module, info[1], info[2], info[3])
-  local err = sock
-  if made then
-    local ok
-    ok, err = pcall(set_up_connection, sock, info, timeout, source, alone)
-    if ok then return sock end
+  local made, sock, err = pcall(module.socket, info[1], info[2], info[3])
+  if not made then
+    sock, err = nil, sock
+  elseif sock then
+    local done, ok
+    done, ok, err = pcall(set_up_connection, sock, info, timeout, source, alone)
+    if not done then err = ok end
+    if err == nil then return sock end
   end
   local known = class.isinstance(err, errors.error)
-  if made and known and not alone and err.errno == constants.EINPROGRESS then
+  if sock and known and not alone and err.errno == constants.EINPROGRESS then
     return sock, err
   end
-  if made then sock:close() end
+  if sock then sock:close() end
   if not known then error(err, 0) end
   return nil, err
 end
@@ -317,8 +315,8 @@ local function has_dualstack_ipv6(module)
     return false
   end
   local ok, err = pcall(function()
-    local sock <close> = make(module, constants.AF_INET6,
-      constants.SOCK_STREAM)
+    local sock <close> = insist(module.socket(constants.AF_INET6,
+      constants.SOCK_STREAM))
     insist(sock:setsockopt(constants.IPPROTO_IPV6, constants.IPV6_V6ONLY, 0))
   end)
   if not ok and not class.isinstance(err, errors.error) then error(err, 0) end
