@@ -251,6 +251,37 @@ static int fill(cs_File *f, cs_Handle *h, size_t n, int dontwait,
   return got > 0;
 }
 
+/* A large count, of which nothing is there, may come with one call: then it
+** has landed where its string will be, and is pushed, 1.  What is less is kept
+** as ever, and the usual way goes on from there: 0, or -errno. */
+int cs_landcount(lua_State *L, cs_File *f, cs_Handle *h, const cs_Item *item,
+                 int dontwait) {
+  char *landing;
+  ssize_t got;
+  if (item->kind != CS_COUNT || item->n < CS_WORTH || item->n < f->size ||
+      item->n > CHUNK || cs_unread(f) > 0 ||
+      h->loop->landing.head == 0) /* to push it might fail */
+    return 0;
+  landing = cs_land(L, &h->loop->landing, item->n);
+  /* that may have run finalizers */
+  if (cs_unread(f) > 0 || f->ended || f->sock == NULL) return 0;
+  if (make_room(f, item->n) != 0) return -ENOMEM;
+  got = recv(h->source.fd, landing, item->n, dontwait);
+  if (got <= 0) return got < 0 ? -errno : 0;
+  cs_notereceived((cs_Socket *)h, got, 0);
+  cs_noteshort((cs_Socket *)h, (size_t)got, item->n, 0);
+  f->timedout = 0;
+  if ((size_t)got == item->n) {
+    f->taken += item->n;
+    cs_pushreceived(L, h->loop, landing, item->n);
+    return 1;
+  }
+  memcpy(f->in + f->end, landing, (size_t)got);
+  f->end += (size_t)got;
+  if (!dontwait) return -EINTR; /* as cs_obtain */
+  return h->source.idle & CS_READ ? -CS_EMORE : 0;
+}
+
 /* The same for an item whose end is not known before it is seen, on a file
 ** that must not read beyond it: look first, then take.  2 when it is whole. */
 static int fill_exactly(cs_File *f, cs_Handle *h, const cs_Item *item,

@@ -112,6 +112,8 @@ static int try_item(lua_State *L, cs_Handle *h, int dontwait) {
   size_t used;
   int n;
   load_item(L, &item);
+  n = cs_landcount(L, f, h, &item, dontwait);
+  if (n != 0) return n;
   n = cs_obtain(f, h, &item, 0, dontwait, &used);
   if (n < 0) return n;
   cs_pushitem(L, f, &item, 0, used);

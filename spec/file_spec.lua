@@ -808,6 +808,72 @@ describe("a timeout in the middle of a read", function()
   end)
 end)
 
+describe("a large count", function()
+  local data = helper.random_bytes(20000)
+
+  it("is read as it comes", everywhere(function()
+    for _, size in ipairs {-1, 0, 100, 30000} do
+      local _guard <close>, a, b = pair()
+      local f <close> = a:makefile("rb", size)
+      if size == 0 then a.timeout = 1 end
+      b:sendall(data)
+      assert.is_true(f:read(20000) == data)
+      b:sendall("more" .. data)
+      assert.are.equal("more", f:read(4))
+      assert.is_true(f:read(19999) == data:sub(1, 19999))
+      assert.are.equal(data:sub(-1), f:read(1))
+      b:sendall(data:sub(1, 7000))
+      b:shutdown(csock.SHUT_WR)
+      assert.is_true(f:read(20000) == data:sub(1, 7000))
+      assert.are.equal("", f:read(20000))
+    end
+  end))
+
+  it("loses nothing of a part that has come", everywhere(function()
+    local _guard <close>, a, b = pair()
+    local f <close> = a:makefile "rb"
+    a.timeout = 0
+    assert.is_nil(f:read(20000))
+    b:sendall "some"
+    assert.are.equal("some", f:read(20000))
+    a.timeout = 0.02
+    b:sendall(data:sub(1, 5000))
+    raises(csock.timeout, f.read, f, 20000)
+    assert.are.equal(5000, f.pending)
+    b:sendall(data:sub(5001, 6000))
+    raises(csock.timeout, f.read, f, 20000)
+    b:sendall(data:sub(6001) .. "more")
+    assert.is_true(f:read(20000) == data)
+    assert.are.equal("more", f:read(4))
+    raises(csock.timeout, f.read, f, 20000)
+  end))
+
+  it("comes to each of several tasks once, and is not lost with one", function()
+    loop.run(function()
+      local _guard <close>, a, b = pair()
+      local f <close> = a:makefile "rb"
+      local sent, got, tasks = {}, {}, {}
+      for i = 1, 40 do
+        tasks[i] = loop.spawn(function()
+          local piece = f:read(8192)
+          got[#got + 1] = piece
+        end)
+      end
+      for i = 1, 20 do
+        local piece = ("%02d"):format(i):rep(math.random(1, 9000))
+        sent[i] = piece
+        b:sendall(piece)
+        loop.sleep(0)
+        tasks[i]:cancel()
+      end
+      b:shutdown(csock.SHUT_WR)
+      for i = 1, 40 do pcall(tasks[i].join, tasks[i]) end
+      got[#got + 1] = f:read()
+      assert.is_true(table.concat(got) == table.concat(sent))
+    end)
+  end)
+end)
+
 -- Writing -----------------------------------------------------------------
 
 describe("writing", function()

@@ -94,7 +94,7 @@ end
 
 describe("a strict allocator", function()
   it("sees that much is not copied", function()
-    assert.are.equal("20\t20\n1\t0\n", strict [[
+    assert.are.equal("20\t20\n1\t0\n19\t1\n", strict [[
       local csock = require "csock"
       local a, b = csock.socketpair()
       local data, kept = {}, {}
@@ -111,6 +111,13 @@ describe("a strict allocator", function()
         b:recv(60000)
       end
       print(large())
+      local f = b:makefile "rb"
+      for i = 1, 20 do
+        a:sendall(data[i])
+        kept[i] = f:read(20000)
+      end
+      print(large())
+      for i = 1, 20 do assert(kept[i] == data[i]) end
     ]])
   end)
 
