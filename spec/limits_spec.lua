@@ -103,6 +103,29 @@ describe("max_connections", function()
     end)
   end)
 
+  it("makes room after a handle_error that waits", function()
+    local Server = limited(1, {handle_error = function(self, request)
+      loop.sleep(0.01)
+      request:sendall(" failed")
+      if self.worse then error(loop.CancelledError(), 0) end
+    end})
+    for _, worse in ipairs {false, true} do
+      local server = Server(anywhere, {handle = function(self)
+        self.request:sendall "served"
+        error "no"
+      end})
+      server.worse = worse
+      serving(server, function()
+        local clients = {}
+        for i = 1, 3 do clients[i] = connect(server) end
+        for _, client in ipairs(clients) do
+          local _client <close> = client
+          assert.are.equal("served failed", helper.read_all(client))
+        end
+      end)
+    end
+  end)
+
   it("makes room also after requests that are cancelled", function()
     serving(limited(1)(anywhere, Echo), function(server)
       local first <close> = connect(server)
@@ -125,6 +148,20 @@ describe("max_connections", function()
       first:close()
       assert.are.equal("b", second:recv(100))
       assert.are.equal("c", ask(third, "c"))
+    end)
+  end)
+
+  it("may be taken away while clients wait for it", function()
+    serving(limited(1)(anywhere, Echo), function(server)
+      local first <close> = connect(server)
+      local second <close> = connect(server)
+      assert.are.equal("a", ask(first, "a"))
+      second:sendall "b"
+      assert.is_true(is_waiting(second))
+      server.max_connections = nil
+      server.__class.max_connections = nil
+      first:close()
+      assert.are.equal("b", second:recv(100))
     end)
   end)
 

@@ -42,10 +42,10 @@ end
 -- Has it as many requests as it may have?  Connections whose header has yet to
 -- come are some, and one whose header has come may go on.
 local function is_full(server)
-  local gate = server._gate
-  if not gate then return server:_active() >= server.max_connections end
-  return not gate.ready[1] and
-    server:_active() + gate.count >= server.max_connections
+  local most, gate = server.max_connections, server._gate
+  if not most then return false end -- it has been taken away meanwhile
+  if not gate then return server:_active() >= most end
+  return not gate.ready[1] and server:_active() + gate.count >= most
 end
 
 --- make_room(server, timeout) -> rest until fewer requests than

@@ -40,9 +40,12 @@ local function finish(self, request)
   if self._resting then make_room(self) end
 end
 
+-- There is no room before handle_error, which may wait, has ended.
 local function fail(self, request, client_address, err, traceback)
+  local ok, raised = pcall(self._failed, self, request, client_address, err,
+    traceback)
   make_room(self)
-  self:_failed(request, client_address, err, traceback)
+  if not ok then error(raised, 0) end
 end
 
 -- The stack when a step failed; without memory there is none.
