@@ -440,6 +440,11 @@ static int leave_lead(lua_State *L) {
   return 1;
 }
 
+/* A request's task that is to be cancelled is of no use to the next one. */
+static int is_cancelled(lua_State *L) {
+  return !lua_isnil(L, AT_GROUP) && cs_loop(L)->current->cancel;
+}
+
 /* All are answered: wait for more, if that is to be. */
 static int call_fill(lua_State *L, Batch *b) {
   if (lua_isnil(L, AT_FILL) || b->ending || !leave_lead(L) || !holds(L, b))
@@ -488,6 +493,7 @@ static int answered(lua_State *L, int status, lua_KContext stage) {
       if (stage != NOTHING && stage != FILLED) end_request(L, b);
       status = LUA_OK;
       stage = FILLED;
+      if (is_cancelled(L)) return 0;
       if (push_next(L, b, s) == 0) {
         if (!call_fill(L, b)) return 0;
         continue;

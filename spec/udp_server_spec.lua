@@ -883,6 +883,17 @@ describe("a batch of ThreadingUDPServer", function()
     end)
   end)
 
+  it("goes on in another task when one has cancelled its own", function()
+    local server = ThreadingUDPServer(anywhere, handler(function(self)
+      echo(self)
+      loop.current():cancel()
+    end))
+    assert.are.same(numbers(5), burst(server, numbers(5), function(client)
+      return receive(client, 5)
+    end))
+    assert.are.equal(0, server.stats.failed)
+  end)
+
   it("is kept when serve_forever is ended", function()
     local event, task, got = loop.Event(), nil, {}
     local server = ThreadingUDPServer(anywhere, handler(function(self)
@@ -979,6 +990,83 @@ describe("a batch of ThreadingUDPServer", function()
       return receive(client, 2)
     end))
     assert.are.equal(1, reported)
+  end)
+end)
+
+describe("datagrams in a turmoil", function()
+  local roll = math.random
+
+  -- What handlers may do before they answer.
+  local ways = {
+    function() loop.sleep(0) end,
+    function() coroutine.yield() end,
+    function() loop.sleep(roll() / 1000) end,
+    function() return loop.current() end,
+    function() return loop.tasks() end,
+    function(server) server.RequestHandlerClass.sides = roll() end,
+    function(server) server.batch_size = roll(32) end,
+    function(server) server.max_connections = roll(5) end,
+    function(server) server.max_connections = nil end,
+    function(server) server.verify_request = nil end,
+    function(server) function server:verify_request() return true end end,
+  }
+
+  -- Sends what nobody else sends, until all is answered, once.
+  local function chatter(server, state)
+    local client <close> = client_of(server)
+    local n = 0
+    while state.going do
+      local wanted = {}
+      for i = 1, roll(10) do wanted[tostring(n + i)] = true end
+      for data in pairs(wanted) do client:send(data) end
+      while next(wanted) do
+        local data = client:recv(100)
+        n = n + 1
+        assert(wanted[data], "twice: " .. data)
+        wanted[data] = nil
+      end
+    end
+    state.answered = state.answered + n
+  end
+
+  local function serve_a_while(server)
+    local timeout = roll(3) == 1 and roll() / 50 or 100
+    local task = loop.spawn(pcall, loop.timeout, timeout, server.serve_forever,
+      server)
+    loop.sleep(roll() / 50)
+    if server._serving and roll(2) == 1 then
+      server:shutdown()
+    else
+      task:cancel()
+    end
+    pcall(task.join, task)
+  end
+
+  it("are answered once each, whatever is done meanwhile", function()
+    local server = ThreadingUDPServer(anywhere, handler(function(self)
+      local way = ways[roll(2 * #ways)]
+      if way then way(self.server) end
+      echo(self)
+      if roll(20) == 1 then error "on purpose" end
+      if roll(40) == 1 then loop.current():cancel() end
+    end))
+    function server:handle_error()
+      if roll(5) == 1 then loop.sleep(0) end
+    end
+    loop.run(function()
+      local _server <close> = server
+      local state, clients = {going = true, answered = 0}, {}
+      for i = 1, 8 do clients[i] = loop.spawn(chatter, server, state) end
+      for _ = 1, 30 do serve_a_while(server) end
+      local task = loop.spawn(server.serve_forever, server)
+      state.going = false
+      for _, client in ipairs(clients) do client:join() end
+      server:drain()
+      assert.are.same({state.answered, 0},
+        {server.stats.accepted, server.stats.active})
+      server:shutdown()
+      task:join()
+    end)
   end)
 end)
 
