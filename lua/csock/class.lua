@@ -370,8 +370,6 @@ local function arm(rec)
   rec.making, mt[MAKING] = making or nil, making or nil
 end
 
-local write -- (class, key, value): below
-
 --- Has a class properties that object has not?
 local function has_properties(rec)
   local common = info[Object].getters
@@ -390,7 +388,6 @@ local function armclass(rec)
   mt[MAKES] = rec.mt
   mt.__index = core.index(meta.attrs, meta.getters, rec.classprivacy,
                           meta.attrs.__getitem or nil, rec.members)
-  mt.__newindex = write
   rec.plain = nil
   if new == info[Object].dict.__new and not rec.native then
     rec.construct =
@@ -483,7 +480,7 @@ local function assign(obj, name, value, property)
 end
 
 --- __newindex of every class
-function write(cls, key, value)
+local function write(cls, key, value)
   local rec = info[cls]
   local meta = info[rec.meta]
   local scope, name = core.scope(rec.classprivacy, cls, key, 2), key
@@ -546,7 +543,7 @@ end
 
 --- Make a class, all arguments being right. `meta` is nil for the first two.
 local function make(meta, name, bases, dict)
-  local cls, mt = {}, {}
+  local cls, mt = {}, {__newindex = write}
   local rec = {
     class = cls, name = name, bases = bases, meta = meta, mt = {},
     classmt = mt, scope = newscope(name), dict = {}, derived = {}, kin = {},
