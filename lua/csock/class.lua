@@ -78,7 +78,11 @@ for name in pairs(HOOKS) do SPECIAL[name] = true end
 local OWN = {__doc = true, __module = true, __name = true, __slots = true}
 local BODY = {__slots = true, __metaclass = true, __native = true}
 
-local Object, Type, Property -- made below
+-- The first two classes are there, if empty, before what they are is told: each
+-- has a say in how the other is made.
+local Object, Type = {}, {}
+
+local Property -- made below
 
 -- Refusals -------------------------------------------------------------------
 
@@ -541,9 +545,11 @@ local function readnative(rec, native)
   return native
 end
 
---- Make a class, all arguments being right. `meta` is nil for the first two.
-local function make(meta, name, bases, dict)
-  local cls, mt = {}, {__newindex = write}
+--- Make a class, all arguments being right. For the first two `meta` is nil and
+-- `cls` the table that they are; the caller arms them.
+local function make(meta, name, bases, dict, cls)
+  cls = cls or {}
+  local mt = {__newindex = write}
   local rec = {
     class = cls, name = name, bases = bases, meta = meta, mt = {},
     classmt = mt, scope = newscope(name), dict = {}, derived = {}, kin = {},
@@ -744,7 +750,7 @@ local function readonly(fget)
   return property
 end
 
-Object = make(nil, "object", {}, {
+make(nil, "object", {}, {
   __doc = "The root of all classes.",
   __module = "csock.class",
   __new = object_new,
@@ -756,7 +762,7 @@ Object = make(nil, "object", {}, {
   __dict = readonly(function(self)
     return setmetatable({[VIEWED] = self}, view)
   end),
-})
+}, Object)
 
 -- type: the class of classes -------------------------------------------------
 
@@ -776,7 +782,7 @@ local function type_new(mcs, name, bases, dict)
   return make(meta, name, bases[1] and bases or {Object}, dict or {})
 end
 
-Type = make(nil, "type", {Object}, {
+make(nil, "type", {Object}, {
   __doc = "The class of classes: call it with a value for its class, or with "
        .. "a name, bases and members for a new one.",
   __module = "csock.class",
@@ -791,7 +797,7 @@ Type = make(nil, "type", {Object}, {
   __dict = readonly(function(cls)
     return setmetatable({[VIEWED] = cls}, classview)
   end),
-})
+}, Type)
 
 --- class.type(value) -> its class, nil for what is no object
 -- class.type(name, bases, dict) -> class
@@ -807,8 +813,6 @@ local function type_call(_, ...)
   return build(Type, name, {unpack(bases)}, dict or {})
 end
 
-info[Object].sealed = {}
-for name in next, OWN do info[Type].attrs[name] = nil end
 for _, rec in ipairs {info[Object], info[Type]} do
   rec.meta = Type
   arm(rec)
