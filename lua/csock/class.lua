@@ -82,8 +82,6 @@ local BODY = {__slots = true, __metaclass = true, __native = true}
 -- has a say in how the other is made.
 local Object, Type = {}, {}
 
-local Property -- made below
-
 -- Refusals -------------------------------------------------------------------
 
 local here = getinfo(1, "S").source
@@ -743,10 +741,8 @@ local classview = {
 local early = {} -- properties made before their class
 
 local function readonly(fget)
-  local property = Property and Property(fget) or {}
-  if not Property then
-    parts[property], early[#early + 1] = {fget = fget}, property
-  end
+  local property = {}
+  parts[property], early[#early + 1] = {fget = fget}, property
   return property
 end
 
@@ -844,7 +840,7 @@ end
 
 --- property(fget, fset, fdel, doc): a field that is computed.
 -- Every argument may be nil: without fset it is read-only.
-Property = builtin("property", {
+local Property = builtin("property", {
   __slots = {"__doc"},
   __init = function(self, fget, fset, fdel, doc)
     for i, f in pairs {fget, fset, fdel} do
@@ -859,7 +855,7 @@ Property = builtin("property", {
   deleter = altering("deleter", "fdel"),
 })
 for _, name in ipairs {"fget", "fset", "fdel"} do
-  Property[name] = readonly(function(self) return partof(self, name)[name] end)
+  Property[name] = Property(function(self) return partof(self, name)[name] end)
 end
 for _, property in ipairs(early) do
   setmetatable(property, info[Property].mt)
@@ -872,7 +868,7 @@ local function wrapper(name, static)
       wrapped[self] = {func = f, static = static}
     end,
     __call = function(self, ...) return wrapped[self].func(...) end,
-    func = readonly(function(self) return wrapped[self].func end),
+    func = Property(function(self) return wrapped[self].func end),
   })
 end
 
