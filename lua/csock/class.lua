@@ -27,25 +27,22 @@
 
 local callable = require "csock.callable"
 local core = require "csock.core".class
+local model = require "csock.class.model"
 
 local classof, isinstance, issubclass =
   core.classof, core.isinstance, core.issubclass
 local getinfo, fmt, unpack = debug.getinfo, string.format, table.unpack
 
--- How often a member of a finished class was set, or of an instance one that
--- is fixed (below).
-local changes = {0}
-core.changes = changes
+local weak, changes = model.weak, model.changes
+local info, parts, wrapped = model.info, model.parts, model.wrapped
+local Object, Type = model.Object, model.Type
 
-local function weak() return setmetatable({}, {__mode = "k"}) end
-
-local info = weak()     -- class -> its record
-local parts = weak()    -- property -> {fget =, fset =, fdel =}
-local wrapped = weak()  -- static or class method -> {func =, static =}
 local owners = weak()   -- method -> scope of its class, false if of several
 local sharers = weak()  -- method of several classes -> set of their scopes
 local hidden = weak()   -- table instance -> fields that a property outshines
 local spent = weak()    -- object -> true once its __del has run
+
+core.changes = changes
 
 -- Places in a metatable, as class.c counts them.
 local CLASS, KIN, INIT, READY, MAKING, MAKES = 1, 2, 3, 4, 5, 6
@@ -77,10 +74,6 @@ for name in pairs(HOOKS) do SPECIAL[name] = true end
 -- Members that a sub-class does not inherit, and those only a body may give.
 local OWN = {__doc = true, __module = true, __name = true, __slots = true}
 local BODY = {__slots = true, __metaclass = true, __native = true}
-
--- The first two classes are there, if empty, before what they are is told: each
--- has a say in how the other is made.
-local Object, Type = {}, {}
 
 -- Refusals -------------------------------------------------------------------
 
