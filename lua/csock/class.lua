@@ -28,11 +28,15 @@
 local callable = require "csock.callable"
 local core = require "csock.core".class
 local model = require "csock.class.model"
+local refusal = require "csock.class.refusal"
 
 local classof, isinstance, issubclass =
   core.classof, core.isinstance, core.issubclass
 local getinfo, fmt, unpack = debug.getinfo, string.format, table.unpack
 
+local outside, fail = refusal.outside, refusal.fail
+local nameof, checkarg, record =
+  refusal.nameof, refusal.checkarg, refusal.record
 local weak, changes = model.weak, model.changes
 local info, parts, wrapped = model.info, model.parts, model.wrapped
 local Object, Type = model.Object, model.Type
@@ -74,46 +78,6 @@ for name in pairs(HOOKS) do SPECIAL[name] = true end
 -- Members that a sub-class does not inherit, and those only a body may give.
 local OWN = {__doc = true, __module = true, __name = true, __slots = true}
 local BODY = {__slots = true, __metaclass = true, __native = true}
-
--- Refusals -------------------------------------------------------------------
-
-local here = getinfo(1, "S").source
-
---- What the first function outside this file is, and its level for the caller.
-local function outside()
-  local level, frame = 2
-  repeat
-    level = level + 1
-    frame = getinfo(level, "S")
-  until not frame or frame.what ~= "C" and frame.source ~= here
-  return frame, level - 1
-end
-
---- Raise an error that blames the line which called into this file.
-local function fail(message, ...)
-  local frame, level = outside()
-  error(fmt(message, ...), frame and level or 0)
-end
-
-local function nameof(value)
-  if info[value] then return fmt("class '%s'", info[value].name) end
-  local cls = classof(value)
-  return cls and info[cls].name or type(value)
-end
-
-local function checkarg(ok, n, func, expected, value)
-  if not ok then
-    fail("bad argument #%d to '%s' (%s expected, got %s)", n, func, expected,
-         nameof(value))
-  end
-end
-
---- The record of the class that is the first argument of a function.
-local function record(cls, func)
-  local rec = info[cls]
-  checkarg(rec, 1, func, "class", cls)
-  return rec
-end
 
 -- Privacy: a private name is stored under the name of its class --------------
 

@@ -2,9 +2,9 @@
 -- each class, of the members that are more than values, and the first two
 -- classes themselves.
 -- Not here: what a room keeps for itself alone.
--- Invariant: a room may keep these tables, which are never replaced. Records come
--- from make alone, what properties and wrapped methods hold from builtin; both
--- go with their keys.
+-- Invariant: these tables are never replaced, so a room may keep them. Records
+-- come from make alone, what properties and wrapped methods hold from builtin;
+-- both go with their keys.
 
 local function weak() return setmetatable({}, {__mode = "k"}) end
 
