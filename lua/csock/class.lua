@@ -28,6 +28,7 @@
 local callable = require "csock.callable"
 local core = require "csock.core".class
 local model = require "csock.class.model"
+local names = require "csock.class.names"
 local linearize = require "csock.class.order"
 local refusal = require "csock.class.refusal"
 
@@ -38,6 +39,8 @@ local getinfo, fmt, unpack = debug.getinfo, string.format, table.unpack
 local outside, fail = refusal.outside, refusal.fail
 local nameof, checkarg, record =
   refusal.nameof, refusal.checkarg, refusal.record
+local EVENTS, HOOKS = names.EVENTS, names.HOOKS
+local SPECIAL, OWN, BODY = names.SPECIAL, names.OWN, names.BODY
 local weak, changes = model.weak, model.changes
 local info, parts, wrapped = model.info, model.parts, model.wrapped
 local Object, Type = model.Object, model.Type
@@ -51,34 +54,6 @@ core.changes = changes
 
 -- Places in a metatable, as class.c counts them.
 local CLASS, KIN, INIT, READY, MAKING, MAKES = 1, 2, 3, 4, 5, 6
-
--- Lua's metamethods that a class may define like any method.
-local EVENTS = {
-  "__add", "__sub", "__mul", "__div", "__mod", "__pow", "__unm", "__idiv",
-  "__band", "__bor", "__bxor", "__shl", "__shr", "__bnot", "__concat",
-  "__len", "__eq", "__lt", "__le", "__call", "__tostring", "__pairs",
-  "__gc", "__close", "__mode", "__metatable",
-}
-
--- Members at whose change the metatables are written anew.
-local HOOKS = {
-  __init = true, __new = true, __name = true,
-  __getitem = true, __setitem = true, __delitem = true,
-}
-for _, event in ipairs(EVENTS) do HOOKS[event] = true end
-
--- Names in two underscores that are not private.
-local SPECIAL = {
-  __str = true, __iter = true, __del = true, __doc = true, __module = true,
-  __class = true, __dict = true, __bases = true, __mro = true,
-  __slots = true, __metaclass = true, __native = true,
-  __index = true, __newindex = true,
-}
-for name in pairs(HOOKS) do SPECIAL[name] = true end
-
--- Members that a sub-class does not inherit, and those only a body may give.
-local OWN = {__doc = true, __module = true, __name = true, __slots = true}
-local BODY = {__slots = true, __metaclass = true, __native = true}
 
 -- Privacy: a private name is stored under the name of its class --------------
 
