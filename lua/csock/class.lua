@@ -30,6 +30,7 @@ local core = require "csock.core".class
 local model = require "csock.class.model"
 local names = require "csock.class.names"
 local linearize = require "csock.class.order"
+local private = require "csock.class.privacy"
 local refusal = require "csock.class.refusal"
 
 local classof, isinstance, issubclass =
@@ -39,14 +40,15 @@ local getinfo, fmt, unpack = debug.getinfo, string.format, table.unpack
 local outside, fail = refusal.outside, refusal.fail
 local nameof, checkarg, record =
   refusal.nameof, refusal.checkarg, refusal.record
+local newscope, storedname = private.newscope, private.storedname
+local eachfunction, own = private.eachfunction, private.own
+local newprivacy = private.newprivacy
 local EVENTS, HOOKS = names.EVENTS, names.HOOKS
 local SPECIAL, OWN, BODY = names.SPECIAL, names.OWN, names.BODY
 local weak, changes = model.weak, model.changes
 local info, parts, wrapped = model.info, model.parts, model.wrapped
 local Object, Type = model.Object, model.Type
 
-local owners = weak()   -- method -> scope of its class, false if of several
-local sharers = weak()  -- method of several classes -> set of their scopes
 local hidden = weak()   -- table instance -> fields that a property outshines
 local spent = weak()    -- object -> true once its __del has run
 
@@ -54,101 +56,6 @@ core.changes = changes
 
 -- Places in a metatable, as class.c counts them.
 local CLASS, KIN, INIT, READY, MAKING, MAKES = 1, 2, 3, 4, 5, 6
-
--- Privacy: a private name is stored under the name of its class --------------
-
---- A scope stands for a class and turns its private names into stored ones. It
--- refers to no class, so whoever holds it keeps none alive.
-local function newscope(name)
-  local prefix = "_" .. name:match("^_*(.*)")
-  return setmetatable({}, {
-    __index = function(cache, key)
-      local stored = prefix .. key
-      cache[key] = stored
-      return stored
-    end,
-  })
-end
-
---- The name under which a class stores a member given in its body.
-local function storedname(rec, name)
-  local private = type(name) == "string" and name:find("^__")
-                  and not SPECIAL[name]
-  return private and rec.scope[name] or name
-end
-
---- Apply f(record, function) to the functions of one member.
-local function eachfunction(f, rec, value)
-  if type(value) == "function" then return f(rec, value) end
-  local part = parts[value] or wrapped[value]
-  if not part then return end
-  for _, func in next, part do
-    if type(func) == "function" then f(rec, func) end
-  end
-end
-
---- Let a function use the private names of a class.
-local function own(rec, func)
-  local scope = owners[func]
-  if scope == nil then
-    owners[func] = rec.scope
-  elseif scope ~= rec.scope then
-    local set = sharers[func] or weak()
-    set[scope or rec.scope], set[rec.scope] = true, true
-    owners[func], sharers[func] = false, set
-  end
-end
-
---- Note where in the sources a function of a class is.
-local function addspan(rec, func)
-  local span = getinfo(func, "S")
-  if span.what == "Lua" then table.insert(rec.spans, span) end
-end
-
---- How much text the method of a class takes inside which `at` was written,
--- the innermost one if there are several; nil if there is none.
-local function around(rec, at)
-  if not rec.spans then
-    rec.spans = {}
-    for _, member in next, rec.dict do eachfunction(addspan, rec, member) end
-  end
-  local least
-  for _, span in ipairs(rec.spans) do
-    if span.source == at.source and span.linedefined <= at.linedefined
-       and at.lastlinedefined <= span.lastlinedefined then
-      local size = span.lastlinedefined - span.linedefined
-      if not least or size < least then least = size end
-    end
-  end
-  return least
-end
-
---- trace(value, function) -> the scope in which the function may use private
--- names of an instance or class; nil for a stranger. That is the scope of the
--- class whose method it is (of several, the nearest to the root) or inside a
--- method of which it was written, if that class is in the order of the value.
-local function trace(value, func)
-  local rec = info[value]
-  local orders = rec and {rec.mro, info[rec.meta].mro}
-                 or {info[classof(value)].mro}
-  local owner, sharing, at = owners[func], sharers[func], getinfo(func, "S")
-  local found, least
-  for _, mro in ipairs(orders) do
-    for _, cls in ipairs(mro) do
-      local scope, size = info[cls].scope, nil
-      if owner == nil and at.what == "Lua" then size = around(info[cls], at) end
-      if owner == scope or sharing and sharing[scope]
-         or size and (not least or size < least) then
-        found, least = scope, size
-      end
-    end
-  end
-  local privacy = rec and rec.classprivacy or info[classof(value)].privacy
-  privacy[2][func] = found
-  return found
-end
-
-local function newprivacy() return {SPECIAL, weak(), trace} end
 
 -- Flattening -----------------------------------------------------------------
 
