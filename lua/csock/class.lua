@@ -27,6 +27,7 @@
 
 local callable = require "csock.callable"
 local core = require "csock.core".class
+local flatten = require "csock.class.flatten"
 local model = require "csock.class.model"
 local names = require "csock.class.names"
 local linearize = require "csock.class.order"
@@ -43,8 +44,10 @@ local nameof, checkarg, record =
 local newscope, storedname = private.newscope, private.storedname
 local eachfunction, own = private.eachfunction, private.own
 local newprivacy = private.newprivacy
+local bind, gather = flatten.bind, flatten.gather
+local place, resolve = flatten.place, flatten.resolve
 local EVENTS, HOOKS = names.EVENTS, names.HOOKS
-local SPECIAL, OWN, BODY = names.SPECIAL, names.OWN, names.BODY
+local SPECIAL, BODY = names.SPECIAL, names.BODY
 local weak, changes = model.weak, model.changes
 local info, parts, wrapped = model.info, model.parts, model.wrapped
 local Object, Type = model.Object, model.Type
@@ -56,57 +59,6 @@ core.changes = changes
 
 -- Places in a metatable, as class.c counts them.
 local CLASS, KIN, INIT, READY, MAKING, MAKES = 1, 2, 3, 4, 5, 6
-
--- Flattening -----------------------------------------------------------------
-
---- A function that passes on its arguments with the first one replaced.
-local function bind(f, obj)
-  return function(_, ...) return f(obj, ...) end
-end
-
---- Enter one member of its order into the tables of a class.
-local function place(rec, name, value)
-  local property, method = parts[value], wrapped[value]
-  local attr, member = value, value
-  if property then
-    attr = nil
-  elseif method then
-    member = method.func
-    attr = method.static and member or bind(member, rec.class)
-  end
-  -- What a metaclass says of itself it does not say of its classes.
-  if OWN[name] and rec.kin[Type] then attr = nil end
-  rec.attrs[name], rec.members[name] = attr, member
-  rec.getters[name] = property and (property.fget or false)
-  rec.setters[name] = property and (property.fset or false)
-  rec.deleters[name] = property and property.fdel
-end
-
---- Does a member pass to sub-classes? A property does whatever its name.
-local function inherits(name, value)
-  return not OWN[name] or parts[value] ~= nil
-end
-
-local function resolve(rec, name)
-  local value = rec.dict[name]
-  for i = 2, #rec.mro do
-    if value ~= nil then break end
-    value = info[rec.mro[i]].dict[name]
-    if not inherits(name, value) then value = nil end
-  end
-  place(rec, name, value)
-end
-
---- The members of an order from its class `first` on, the nearest winning.
-local function gather(mro, first)
-  local found = {}
-  for i = #mro, first, -1 do
-    for name, value in next, info[mro[i]].dict do
-      if i == 1 or inherits(name, value) then found[name] = value end
-    end
-  end
-  return found
-end
 
 -- Metatables -----------------------------------------------------------------
 
