@@ -28,6 +28,7 @@
 local callable = require "csock.callable"
 local core = require "csock.core".class
 local flatten = require "csock.class.flatten"
+local metatable = require "csock.class.metatable"
 local model = require "csock.class.model"
 local names = require "csock.class.names"
 local linearize = require "csock.class.order"
@@ -46,113 +47,16 @@ local eachfunction, own = private.eachfunction, private.own
 local newprivacy = private.newprivacy
 local bind, gather = flatten.bind, flatten.gather
 local place, resolve = flatten.place, flatten.resolve
-local EVENTS, HOOKS = names.EVENTS, names.HOOKS
+local arm, armclass = metatable.arm, metatable.armclass
+local HOOKS = names.HOOKS
 local SPECIAL, BODY = names.SPECIAL, names.BODY
 local weak, changes = model.weak, model.changes
 local info, parts, wrapped = model.info, model.parts, model.wrapped
 local Object, Type = model.Object, model.Type
 
-local hidden = weak()   -- table instance -> fields that a property outshines
-local spent = weak()    -- object -> true once its __del has run
+local hidden = weak() -- table instance -> fields that a property outshines
 
 core.changes = changes
-
--- Places in a metatable, as class.c counts them.
-local CLASS, KIN, INIT, READY, MAKING, MAKES = 1, 2, 3, 4, 5, 6
-
--- Metatables -----------------------------------------------------------------
-
---- Run a __del for its first call alone, however many ways lead to it.
-local function once(del)
-  return function(obj)
-    if spent[obj] then return end
-    spent[obj] = true
-    del(obj)
-  end
-end
-
---- The user's finalizer, then in any case the native one.
-local function chain(user, native)
-  if not (user and native) then return user or native end
-  return function(obj, err)
-    local ok, why = pcall(user, obj, err)
-    native(obj, err)
-    if not ok then error(why, 0) end
-  end
-end
-
---- Give a metatable what the instances of a class answer to.
-local function equip(mt, rec)
-  local attrs, native = rec.attrs, rec.native
-  for i = 1, #EVENTS do mt[EVENTS[i]] = attrs[EVENTS[i]] or nil end
-  if native then
-    mt.__gc = chain(mt.__gc, native.gc)
-    mt.__close = chain(mt.__close, native.close or native.gc)
-  end
-  local init = attrs.__init
-  mt.__name = attrs.__name or rec.name
-  mt[CLASS], mt[KIN] = rec.class, rec.kin
-  mt[INIT] = init ~= info[Object].dict.__init and init or nil
-end
-
---- The two metatables of instances: the one they live with and, where there
--- are item hooks, the one they carry until __init has returned.
-local function arm(rec)
-  local attrs, mt = rec.attrs, rec.mt
-  local getitem, setitem, delitem =
-    attrs.__getitem or nil, attrs.__setitem or nil, attrs.__delitem or nil
-  local index = core.index
-  if rec.native and rec.sealed and not next(rec.sealed) then
-    index = core.fieldless
-  end
-  local function fill(to, known, get, set, del)
-    equip(to, rec)
-    to.__index = index(attrs, rec.getters, rec.privacy, get)
-    to.__newindex = core.newindex(attrs, rec.setters, rec.deleters,
-                                  rec.privacy, rec.sealed, set, del,
-                                  known, changes)
-  end
-  rec.known = {}
-  fill(mt, rec.known, getitem, setitem, delitem)
-  local making = (getitem or setitem or delitem) and (rec.making or {})
-  if making then
-    fill(making, {})
-    making[READY] = mt
-  end
-  rec.making, mt[MAKING] = making or nil, making or nil
-end
-
---- Has a class properties that object has not?
-local function has_properties(rec)
-  local common = info[Object].getters
-  for name in next, rec.getters do
-    if common[name] == nil then return true end
-  end
-  return false
-end
-
---- The metatable of a class itself, which its metaclass equips.
-local function armclass(rec)
-  local meta, mt = info[rec.meta], rec.classmt
-  local new, making = rec.attrs.__new, rec.making
-  local call = meta.attrs.__call
-  equip(mt, meta)
-  mt[MAKES] = rec.mt
-  mt.__index = core.index(meta.attrs, meta.getters, rec.classprivacy,
-                          meta.attrs.__getitem or nil, rec.members)
-  rec.plain = nil
-  if new == info[Object].dict.__new and not rec.native then
-    rec.construct =
-      core.maker(making or rec.mt, rec.mt[INIT], making and rec.mt)
-    if not (making or rec.sealed or has_properties(rec) or rec.meta ~= Type)
-    then
-      rec.plain = rec.mt
-    end
-  else
-    rec.construct = core.builder(new)
-  end
-  mt.__call = call == info[Type].dict.__call and rec.construct or call
-end
 
 -- Members --------------------------------------------------------------------
 
@@ -163,6 +67,17 @@ local ALSO = {
   __iter = {"__pairs"}, __pairs = {"__iter"},
   __del = {"__gc", "__close"},
 }
+
+local spent = weak() -- object -> true once its __del has run
+
+--- Run a __del for its first call alone, however many ways lead to it.
+local function once(del)
+  return function(obj)
+    if spent[obj] then return end
+    spent[obj] = true
+    del(obj)
+  end
+end
 
 --- Store a member in the class that owns it.
 local function define(rec, name, value)
@@ -816,12 +731,6 @@ local function delattr(obj, name)
   end
 end
 
---- metatable(cls) -> the metatable of its instances, for code that makes some
--- itself; the same one for as long as the class lives
-local function metatable(cls)
-  return record(cls, "metatable").mt
-end
-
 --- The metatable that makes a table of fields an instance of `cls`, and the
 --- members of `cls`, if nothing but its __init makes one, and that is `init`,
 --- which must do no more than set fields: no property, slot, item hook or
@@ -859,5 +768,5 @@ return setmetatable({
   object = Object, type = Type, property = Property, slice = Slice,
   staticmethod = Static, classmethod = Classmethod, super = newsuper,
   isinstance = isinstance, issubclass = issubclass,
-  iter = iter, delattr = delattr, metatable = metatable,
+  iter = iter, delattr = delattr, metatable = metatable.metatable,
 }, {__call = declare}) --[[@as csock.class]]
