@@ -33,6 +33,7 @@ local member = require "csock.class.member"
 local metatable = require "csock.class.metatable"
 local model = require "csock.class.model"
 local refusal = require "csock.class.refusal"
+local view = require "csock.class.view"
 
 local classof, isinstance, issubclass =
   core.classof, core.isinstance, core.issubclass
@@ -45,11 +46,9 @@ local arm, armclass = metatable.arm, metatable.armclass
 local make, winner, checkhead = maker.make, maker.winner, maker.checkhead
 local build, declare = maker.build, maker.declare
 local setmember, assign = member.setmember, member.assign
-local weak, changes = model.weak, model.changes
+local changes = model.changes
 local info, parts, wrapped = model.info, model.parts, model.wrapped
 local Object, Type = model.Object, model.Type
-
-local hidden = weak() -- table instance -> fields that a property outshines
 
 core.changes = changes
 
@@ -82,73 +81,6 @@ local function object_new(cls)
                           or rec.mt)
 end
 
-local VIEWED = {} -- the key under which a view keeps what it shows
-
---- A view of the fields of an instance. Where these are the instance itself,
--- a field named like a property goes to `hidden`: found in the instance, it
--- would answer before the property could.
-local view = {__name = "dict"}
-
-function view.__index(self, key)
-  local obj = rawget(self, VIEWED)
-  local fields, more = core.fields(obj), hidden[obj]
-  local value = fields and rawget(fields, key)
-  if value == nil and more then value = more[key] end
-  return value
-end
-
-function view.__newindex(self, key, value)
-  local obj = rawget(self, VIEWED)
-  local rec = info[classof(obj)]
-  local outshone = type(obj) == "table" and rec.setters[key] ~= nil
-  if outshone then
-    hidden[obj] = hidden[obj] or {}
-    hidden[obj][key], value = value, nil
-  elseif rec.sealed and not rec.sealed[key] then
-    fail("%s has no property '%s'", rec.name, tostring(key))
-  end
-  local fields = core.fields(obj, value ~= nil)
-  if fields then rawset(fields, key, value) end
-  if rec.known[key] == false then changes[1] = changes[1] + 1 end
-end
-
-function view.__len(self)
-  return rawlen(core.fields(rawget(self, VIEWED)) or {})
-end
-
-function view.__pairs(self)
-  local obj = rawget(self, VIEWED)
-  local now, later = core.fields(obj) or {}, hidden[obj]
-  return function(_, key)
-    local name, value = next(now, key)
-    if name == nil and later then
-      now, later = later, nil
-      name, value = next(now)
-    end
-    return name, value
-  end
-end
-
-function view.__eq(a, b)
-  return rawequal(rawget(a, VIEWED), rawget(b, VIEWED))
-end
-
---- The same for the members of a class, read only.
-local classview = {
-  __name = "dict", __eq = view.__eq,
-  __index = function(self, key)
-    return info[rawget(self, VIEWED)].dict[key]
-  end,
-  __newindex = function(self)
-    fail("the __dict of class '%s' is read-only; set the class's members",
-         info[rawget(self, VIEWED)].name)
-  end,
-  __pairs = function(self)
-    local dict = info[rawget(self, VIEWED)].dict
-    return function(_, key) return next(dict, key) end
-  end,
-}
-
 local early = {} -- properties made before their class
 
 local function readonly(fget)
@@ -166,9 +98,7 @@ make(nil, "object", {}, {
     return fmt("<%s object: %p>", info[classof(self)].name, self)
   end,
   __class = readonly(classof),
-  __dict = readonly(function(self)
-    return setmetatable({[VIEWED] = self}, view)
-  end),
+  __dict = readonly(view.instance),
 }, Object)
 
 -- type: the class of classes -------------------------------------------------
@@ -201,9 +131,7 @@ make(nil, "type", {Object}, {
   __name = readonly(function(cls) return info[cls].name end),
   __bases = readonly(function(cls) return {unpack(info[cls].bases)} end),
   __mro = readonly(function(cls) return {unpack(info[cls].mro)} end),
-  __dict = readonly(function(cls)
-    return setmetatable({[VIEWED] = cls}, classview)
-  end),
+  __dict = readonly(view.class),
 }, Type)
 
 --- class.type(value) -> its class, nil for what is no object
