@@ -25,197 +25,31 @@
 -- Every sub-class is native too; it may have a __native of its own, of the same
 -- tag. The finalizers must bear a second call.
 
-local callable = require "csock.callable"
 local core = require "csock.core".class
+local decorator = require "csock.class.decorator"
 local flatten = require "csock.class.flatten"
-local maker = require "csock.class.make"
+local make = require "csock.class.make"
 local member = require "csock.class.member"
 local metatable = require "csock.class.metatable"
 local model = require "csock.class.model"
 local refusal = require "csock.class.refusal"
-local view = require "csock.class.view"
+local builtin = require "csock.class.root".builtin
 
 local classof, isinstance, issubclass =
   core.classof, core.isinstance, core.issubclass
-local getinfo, fmt, unpack = debug.getinfo, string.format, table.unpack
+local fmt = string.format
 
 local fail, nameof = refusal.fail, refusal.nameof
 local checkarg, record = refusal.checkarg, refusal.record
 local bind, gather = flatten.bind, flatten.gather
-local arm, armclass = metatable.arm, metatable.armclass
-local make, winner, checkhead = maker.make, maker.winner, maker.checkhead
-local build, declare = maker.build, maker.declare
 local setmember, assign = member.setmember, member.assign
+local Property = decorator.property
+local Static, Classmethod = decorator.staticmethod, decorator.classmethod
 local changes = model.changes
 local info, parts, wrapped = model.info, model.parts, model.wrapped
 local Object, Type = model.Object, model.Type
 
 core.changes = changes
-
--- object: the root of all ----------------------------------------------------
-
---- Is a constructor running that may have led here? Not further than a few
--- calls away: __new, and those of the bases on the way to object.
-local function underway(construct)
-  for level = 3, 18 do
-    local frame = getinfo(level, "f")
-    if not frame then return false end
-    if frame.func == construct then return true end
-  end
-  return false
-end
-
---- object.__new(cls) -> a bare instance. Within the call of a class that has
--- item hooks it is still in the making, so that __new too may set fields.
-local function object_new(cls)
-  local rec = record(cls, "__new")
-  if rec.native then
-    fail("object.__new(%s): its instances are userdata, made by a __new of "
-         .. "its own", rec.name)
-  elseif rec.kin[Type] then
-    fail("object.__new(%s): its instances are classes, made by "
-         .. "class.type.__new", rec.name)
-  end
-  local making = rec.making
-  return setmetatable({}, making and underway(rec.construct) and making
-                          or rec.mt)
-end
-
-local early = {} -- properties made before their class
-
-local function readonly(fget)
-  local property = {}
-  parts[property], early[#early + 1] = {fget = fget}, property
-  return property
-end
-
-make(nil, "object", {}, {
-  __doc = "The root of all classes.",
-  __module = "csock.class",
-  __new = object_new,
-  __init = function() end,
-  __str = function(self)
-    return fmt("<%s object: %p>", info[classof(self)].name, self)
-  end,
-  __class = readonly(classof),
-  __dict = readonly(view.instance),
-}, Object)
-
--- type: the class of classes -------------------------------------------------
-
---- type.__new(metaclass, name, bases, dict) -> class
-local function type_new(mcs, name, bases, dict)
-  checkarg(info[mcs] and info[mcs].kin[Type], 1, "__new", "metaclass", mcs)
-  checkarg(type(bases) == "table" and not classof(bases), 3, "__new",
-           "list of classes", bases)
-  checkarg(dict == nil or type(dict) == "table", 4, "__new", "table", dict)
-  checkhead("__new", 2, name, bases)
-  bases = {unpack(bases)}
-  local meta = winner(mcs, name, bases)
-  local new = info[meta].attrs.__new
-  if meta ~= mcs and new ~= type_new then
-    return new(meta, name, bases, dict)
-  end
-  return make(meta, name, bases[1] and bases or {Object}, dict or {})
-end
-
-make(nil, "type", {Object}, {
-  __doc = "The class of classes: call it with a value for its class, or with "
-       .. "a name, bases and members for a new one.",
-  __module = "csock.class",
-  __new = type_new,
-  __call = function(cls, ...)
-    return record(cls, "__call").construct(cls, ...)
-  end,
-  __str = function(cls) return fmt("<class '%s'>", info[cls].name) end,
-  __name = readonly(function(cls) return info[cls].name end),
-  __bases = readonly(function(cls) return {unpack(info[cls].bases)} end),
-  __mro = readonly(function(cls) return {unpack(info[cls].mro)} end),
-  __dict = readonly(view.class),
-}, Type)
-
---- class.type(value) -> its class, nil for what is no object
--- class.type(name, bases, dict) -> class
-local function type_call(_, ...)
-  local n = select("#", ...)
-  if n == 1 then return classof((...)) end
-  local name, bases, dict = ...
-  checkarg(type(bases) == "table" and not classof(bases), 2, "type",
-           "list of classes", bases)
-  checkarg(n < 3 or type(dict) == "table" and not classof(dict), 3, "type",
-           "table", dict)
-  checkhead("type", 1, name, bases)
-  return build(Type, name, {unpack(bases)}, dict or {})
-end
-
-for _, rec in ipairs {info[Object], info[Type]} do
-  rec.meta = Type
-  arm(rec)
-  armclass(rec)
-end
-info[Type].classmt.__call = type_call
-
--- property, staticmethod, classmethod ----------------------------------------
-
-local function builtin(name, body)
-  body.__module, body.__slots = "csock.class", body.__slots or {}
-  return make(Type, name, {Object}, body)
-end
-
-local function partof(self, func)
-  checkarg(parts[self], 1, func, "property", self)
-  return parts[self]
-end
-
---- A method that makes a copy of its property with one function replaced.
-local function altering(func, which)
-  return function(self, f)
-    local part = partof(self, func)
-    local new = {fget = part.fget, fset = part.fset, fdel = part.fdel}
-    new[which] = f
-    return classof(self)(new.fget, new.fset, new.fdel, self.__doc)
-  end
-end
-
---- property(fget, fset, fdel, doc): a field that is computed.
--- Every argument may be nil: without fset it is read-only.
-local Property = builtin("property", {
-  __slots = {"__doc"},
-  __init = function(self, fget, fset, fdel, doc)
-    for i, f in pairs {fget, fset, fdel} do
-      checkarg(callable(f), i, "property", "function", f)
-    end
-    checkarg(doc == nil or type(doc) == "string", 4, "property", "string", doc)
-    parts[self] = {fget = fget, fset = fset, fdel = fdel}
-    self.__doc = doc
-  end,
-  getter = altering("getter", "fget"),
-  setter = altering("setter", "fset"),
-  deleter = altering("deleter", "fdel"),
-})
-for _, name in ipairs {"fget", "fset", "fdel"} do
-  Property[name] = Property(function(self) return partof(self, name)[name] end)
-end
-for _, property in ipairs(early) do
-  setmetatable(property, info[Property].mt)
-end
-
-local function wrapper(name, static)
-  return builtin(name, {
-    __init = function(self, f)
-      checkarg(callable(f), 1, name, "function", f)
-      wrapped[self] = {func = f, static = static}
-    end,
-    __call = function(self, ...) return wrapped[self].func(...) end,
-    func = Property(function(self) return wrapped[self].func end),
-  })
-end
-
---- staticmethod(f): called through class or instance with just its arguments.
-local Static = wrapper("staticmethod", true)
-
---- classmethod(f): called through class or instance with the class in front.
-local Classmethod = wrapper("classmethod", false)
 
 -- super ----------------------------------------------------------------------
 
@@ -443,4 +277,4 @@ return setmetatable({
   staticmethod = Static, classmethod = Classmethod, super = newsuper,
   isinstance = isinstance, issubclass = issubclass,
   iter = iter, delattr = delattr, metatable = metatable.metatable,
-}, {__call = declare}) --[[@as csock.class]]
+}, {__call = make.declare}) --[[@as csock.class]]

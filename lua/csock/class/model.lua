@@ -3,8 +3,8 @@
 -- classes themselves.
 -- Not here: what a room keeps for itself alone.
 -- Invariant: these tables are never replaced, so a room may keep them. Records
--- come from make alone, what properties and wrapped methods hold from builtin;
--- both go with their keys.
+-- come from make alone, what properties and wrapped methods hold from decorator
+-- (and root, for its own); all go with their keys.
 
 local function weak() return setmetatable({}, {__mode = "k"}) end
 
