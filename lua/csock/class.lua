@@ -27,127 +27,28 @@
 
 local core = require "csock.core".class
 local decorator = require "csock.class.decorator"
-local flatten = require "csock.class.flatten"
 local make = require "csock.class.make"
 local member = require "csock.class.member"
 local metatable = require "csock.class.metatable"
 local model = require "csock.class.model"
 local refusal = require "csock.class.refusal"
 local builtin = require "csock.class.root".builtin
+local super = require "csock.class.super"
 
 local classof, isinstance, issubclass =
   core.classof, core.isinstance, core.issubclass
 local fmt = string.format
 
 local fail, nameof = refusal.fail, refusal.nameof
-local checkarg, record = refusal.checkarg, refusal.record
-local bind, gather = flatten.bind, flatten.gather
-local setmember, assign = member.setmember, member.assign
+local checkarg = refusal.checkarg
+local setmember = member.setmember
 local Property = decorator.property
 local Static, Classmethod = decorator.staticmethod, decorator.classmethod
 local changes = model.changes
-local info, parts, wrapped = model.info, model.parts, model.wrapped
+local info = model.info
 local Object, Type = model.Object, model.Type
 
 core.changes = changes
-
--- super ----------------------------------------------------------------------
-
-local TAIL, SUBJECT = {}, {} -- the keys under which a super keeps its two
-
---- What comes after the class `start` in the order of a class: the members by
--- name. `bound` if asked for an instance, which its methods are to get; those
--- that somebody has asked for are in `methods`.
-local function newtail(rec, start, bound)
-  local i = 1
-  while rec.mro[i] ~= start do i = i + 1 end
-  return {
-    members = gather(rec.mro, i + 1), start = start, class = rec.class,
-    privacy = bound and rec.privacy or rec.classprivacy, bound = bound,
-    methods = {},
-  }
-end
-
---- Like a function found in a class, f gets what it is given; only the super
--- itself, which a colon puts there, gives way to the object.
-local function lend(f, proxy, obj)
-  return function(first, ...)
-    if rawequal(first, proxy) then first = obj end
-    return f(first, ...)
-  end
-end
-
-local function find(self, key)
-  local tail = self[TAIL]
-  local value = tail.members[key]
-  if value == nil then
-    local scope = core.scope(tail.privacy, self[SUBJECT], key, 3)
-    if scope then value = tail.members[scope[key]] end
-  end
-  return value
-end
-
-local super = {__name = "super"}
-
-function super.__index(self, key)
-  local obj, tail = self[SUBJECT], self[TAIL]
-  local known = tail.methods[key]
-  if known then return bind(known, obj) end
-  local value = find(self, key)
-  if type(value) == "function" then
-    if tail.bound and key ~= "__new" then
-      if value == tail.members[key] then tail.methods[key] = value end
-      return bind(value, obj)
-    end
-    return lend(value, self, obj)
-  end
-  local property, method = parts[value], wrapped[value]
-  if property and tail.bound then
-    if property.fget then return property.fget(obj) end
-    fail("can't get '%s' of %s: the property has no getter", key, nameof(obj))
-  elseif method then
-    return method.static and method.func or bind(method.func, tail.class)
-  end
-  return value
-end
-
-function super.__newindex(self, key, value)
-  local property, obj = parts[find(self, key)], self[SUBJECT]
-  if property and self[TAIL].bound then
-    return assign(obj, key, value, property)
-  end
-  fail("super of %s has no property '%s'", nameof(obj), tostring(key))
-end
-
-function super.__tostring(self)
-  return fmt("<super: %s, %s>", self[TAIL].start, self[SUBJECT])
-end
-
---- super(cls, object or class) -> a proxy that answers for the classes which
--- come after `cls` in the order of the object's class. A method it answers
--- with gets the object itself in place of its first argument.
-local function newsuper(cls, obj)
-  local from = info[cls] or record(cls, "super") -- which raises
-  local rec, bound = info[obj], false
-  if not (rec and rec.kin[cls]) then
-    rec, bound = info[classof(obj)], true
-    if not (rec and rec.kin[cls]) then
-      fail("bad argument #2 to 'super' (instance or sub-class of '%s' "
-           .. "expected, got %s)", from.name, nameof(obj))
-    end
-  end
-  local tails = rec.tails
-  if not tails then
-    tails = {[true] = {}, [false] = {}}
-    rec.tails = tails
-  end
-  local tail = tails[bound][cls]
-  if not tail then
-    tail = newtail(rec, cls, bound)
-    tails[bound][cls] = tail
-  end
-  return setmetatable({[TAIL] = tail, [SUBJECT] = obj}, super)
-end
 
 -- iter, slice, delattr -------------------------------------------------------
 
@@ -274,7 +175,7 @@ core.plain, core.fixed = plain, fixed -- for the rooms of this module only
 
 return setmetatable({
   object = Object, type = Type, property = Property, slice = Slice,
-  staticmethod = Static, classmethod = Classmethod, super = newsuper,
+  staticmethod = Static, classmethod = Classmethod, super = super,
   isinstance = isinstance, issubclass = issubclass,
   iter = iter, delattr = delattr, metatable = metatable.metatable,
 }, {__call = make.declare}) --[[@as csock.class]]
