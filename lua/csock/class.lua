@@ -27,20 +27,16 @@
 
 local core = require "csock.core".class
 local decorator = require "csock.class.decorator"
+local delattr = require "csock.class.delattr"
 local make = require "csock.class.make"
-local member = require "csock.class.member"
 local metatable = require "csock.class.metatable"
 local model = require "csock.class.model"
-local refusal = require "csock.class.refusal"
 local sequence = require "csock.class.sequence"
 local super = require "csock.class.super"
 
 local classof, isinstance, issubclass =
   core.classof, core.isinstance, core.issubclass
 
-local fail, nameof = refusal.fail, refusal.nameof
-local checkarg = refusal.checkarg
-local setmember = member.setmember
 local Property, Slice = decorator.property, sequence.slice
 local Static, Classmethod = decorator.staticmethod, decorator.classmethod
 local changes = model.changes
@@ -48,35 +44,6 @@ local info = model.info
 local Object, Type = model.Object, model.Type
 
 core.changes = changes
-
--- delattr --------------------------------------------------------------------
-
---- delattr(object, name): Python's `del object.name`
--- A property's fdel, a field, or for names of no attribute __delitem; raises
--- where there is nothing to delete.
-local function delattr(obj, name)
-  local cls = classof(obj)
-  checkarg(cls, 1, "delattr", "object", obj)
-  local rec, kind = info[cls], info[obj]
-  local privacy = kind and kind.classprivacy or rec.privacy
-  local scope = core.scope(privacy, obj, name, 2)
-  if kind and scope == false then scope = kind.scope end
-  local key = scope and scope[name] or name
-  local fields = kind and kind.dict or core.fields(obj)
-  local del = rec.attrs.__delitem or rec.attrs.__setitem
-  if rec.setters[key] ~= nil then
-    local fdel = rec.deleters[key]
-    if fdel then return fdel(obj) end
-    fail("can't delete '%s' of %s: the property has no deleter", name,
-         nameof(obj))
-  elseif fields and rawget(fields, key) ~= nil then
-    if kind then setmember(kind, key, nil) else rawset(fields, key, nil) end
-  elseif del and not scope and rec.attrs[key] == nil then
-    return del(obj, name, nil)
-  else
-    fail("%s has no attribute '%s' to delete", nameof(obj), tostring(name))
-  end
-end
 
 --- The metatable that makes a table of fields an instance of `cls`, and the
 --- members of `cls`, if nothing but its __init makes one, and that is `init`,
