@@ -32,51 +32,22 @@ local make = require "csock.class.make"
 local metatable = require "csock.class.metatable"
 local model = require "csock.class.model"
 local sequence = require "csock.class.sequence"
+local shortcut = require "csock.class.shortcut"
 local super = require "csock.class.super"
 
-local classof, isinstance, issubclass =
-  core.classof, core.isinstance, core.issubclass
-
+local isinstance, issubclass = core.isinstance, core.issubclass
 local Property, Slice = decorator.property, sequence.slice
 local Static, Classmethod = decorator.staticmethod, decorator.classmethod
-local changes = model.changes
 local info = model.info
 local Object, Type = model.Object, model.Type
-
-core.changes = changes
-
---- The metatable that makes a table of fields an instance of `cls`, and the
---- members of `cls`, if nothing but its __init makes one, and that is `init`,
---- which must do no more than set fields: no property, slot, item hook or
---- metaclass has a say.  Nil otherwise.
-local function plain(cls, init)
-  local rec = info[cls]
-  if rec and rec.plain and rec.attrs.__init == init then
-    return rec.plain, rec.attrs
-  end
-end
 
 for _, cls in ipairs {Object, Type, Property, Static, Classmethod, Slice} do
   info[cls].builtin = true
 end
 
---- Does this object have the members of a list of names from its class?  Then
--- core.changes[1], which does not stay what it is when one of them is set (but
--- by rawset).  False where a property, or an item hook, may have a say.
-local function fixed(object, list)
-  local rec = info[classof(object)]
-  if not rec or rec.attrs.__getitem then return false end
-  local fields = core.fields(object)
-  for _, name in ipairs(list) do
-    if rec.getters[name] ~= nil or fields and rawget(fields, name) ~= nil then
-      return false
-    end
-  end
-  for _, name in ipairs(list) do rec.known[name] = false end
-  return changes[1]
-end
-
-core.plain, core.fixed = plain, fixed -- for the rooms of this module only
+-- For the rooms of this module only.
+core.plain, core.fixed = shortcut.plain, shortcut.fixed
+core.changes = shortcut.changes
 
 return setmetatable({
   object = Object, type = Type, property = Property, slice = Slice,
