@@ -18,7 +18,7 @@
 
 #define UP(n) lua_upvalueindex(n)
 
-/* Places in the metatables that class.lua makes; it writes the same numbers */
+/* Places in the metatables that class/metatable.lua fills, by these numbers */
 enum {
   MT_CLASS = 1, /* the class of whatever carries this metatable */
   MT_KIN,       /* set of that class and its bases */

@@ -2,9 +2,19 @@
 --
 -- The policy half of the object model: what a class is, in which order its
 -- bases answer, what a special member means. The paths that have to be fast
--- are closures made by csrc/class.c, over the tables that are filled here.
+-- are closures made by csrc/class.c, over the tables that this half fills.
+-- Here is its door; the rooms are in class/, each building on those before:
+--   model, names       what they share: records, the special names
+--   refusal            errors that blame the caller's line
+--   privacy, order, flatten, metatable, member
+--                      what a class needs, from its names to its metatables
+--   make               a class, from its declaration on
+--   view, root, decorator, sequence
+--                      __dict, and the classes that are there without a user
+--   super, delattr, shortcut
+--                      what is asked of classes and instances from outside
 --
--- A class is an empty table, so that every write to it passes through here;
+-- A class is an empty table, so that every write to it passes through member;
 -- what it is lies in its record (`info`). An instance is a table with plain
 -- fields or, if its class is native, a userdata with its fields in user
 -- value 1. Invariant: `attrs`, `getters`, `setters` and `deleters` of a record
@@ -35,23 +45,19 @@ local sequence = require "csock.class.sequence"
 local shortcut = require "csock.class.shortcut"
 local super = require "csock.class.super"
 
-local isinstance, issubclass = core.isinstance, core.issubclass
-local Property, Slice = decorator.property, sequence.slice
-local Static, Classmethod = decorator.staticmethod, decorator.classmethod
-local info = model.info
-local Object, Type = model.Object, model.Type
+local class = {
+  object = model.Object, type = model.Type, slice = sequence.slice,
+  property = decorator.property, staticmethod = decorator.staticmethod,
+  classmethod = decorator.classmethod,
+}
+for _, cls in next, class do model.info[cls].builtin = true end
 
-for _, cls in ipairs {Object, Type, Property, Static, Classmethod, Slice} do
-  info[cls].builtin = true
-end
+class.isinstance, class.issubclass = core.isinstance, core.issubclass
+class.iter, class.delattr, class.super = sequence.iter, delattr, super
+class.metatable = metatable.metatable
 
 -- For the rooms of this module only.
 core.plain, core.fixed = shortcut.plain, shortcut.fixed
 core.changes = shortcut.changes
 
-return setmetatable({
-  object = Object, type = Type, property = Property, slice = Slice,
-  staticmethod = Static, classmethod = Classmethod, super = super,
-  isinstance = isinstance, issubclass = issubclass,
-  iter = sequence.iter, delattr = delattr, metatable = metatable.metatable,
-}, {__call = make.declare}) --[[@as csock.class]]
+return setmetatable(class, {__call = make.declare}) --[[@as csock.class]]

@@ -1,7 +1,6 @@
 --- delattr: Python's `del object.name`, of an instance or a class.
 -- Not here: what a class does when a member goes (member).
--- Invariant: it deletes what a read of that name would have found, and raises
--- where that is nothing of the object's own.
+-- Invariant: it never does nothing: with nothing to delete, it raises.
 
 local core = require "csock.core".class
 local info = require "csock.class.model".info

@@ -1,7 +1,8 @@
 --- metatable: what instances and classes carry, filled from the record of a
 -- class with closures of class.c over its tables.
 -- Not here: the __newindex of classes, which all share (member).
--- Invariant: a metatable is filled again when a hook changes, never replaced.
+-- Invariant: the metatable that instances live with, and a class's own, are
+-- filled again when a hook changes, never replaced.
 
 local core = require "csock.core".class
 local model = require "csock.class.model"
