@@ -423,10 +423,6 @@ static void take_lead(lua_State *L) {
   cs_Task *me = cs_loop(L)->current;
   if (lua_isnil(L, AT_GROUP)) return;
   me->leads = 1;
-  cs_pushtask(L, me);
-  lua_pushvalue(L, UP(BATCH));
-  lua_setiuservalue(L, -2, CS_SUBJECT);
-  lua_pop(L, 1);
   cs_joingroup(lua_touserdata(L, AT_GROUP), me);
 }
 
@@ -532,9 +528,14 @@ static int batch_serve(lua_State *L) {
   cs_tosocket(L);
   luaL_checktype(L, AT_SERVER, LUA_TTABLE);
   luaL_checktype(L, AT_CHANGES, LUA_TTABLE);
-  if (!lua_isnil(L, AT_GROUP)) cs_checkgroup(L, AT_GROUP);
   b->ending = lua_toboolean(L, AT_GROUP + 1);
   b->fields = (int)lua_tointeger(L, AT_GROUP + 2);
+  if (!lua_isnil(L, AT_GROUP)) { /* whose task this is, with us as subject */
+    cs_checkgroup(L, AT_GROUP);
+    cs_pushtask(L, cs_loop(L)->current);
+    lua_pushvalue(L, UP(BATCH));
+    lua_setiuservalue(L, -2, CS_SUBJECT);
+  }
   lua_rawgeti(L, AT_CHANGES, 1);
   b->stamp = lua_tointeger(L, -1);
   lua_settop(L, AT_GROUP);

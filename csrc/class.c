@@ -1,7 +1,7 @@
 /*
  * class.c: the hot paths of the object model, as closures over flat tables.
  *
- * It is mechanism only. lua/csock/class.lua decides what a class is, flattens
+ * It is mechanism only. lua/csock/class/ decides what a class is, flattens
  * each one into tables (attributes, getters, setters ...) and asks here for
  * the closures that go into metatables; nothing here walks a hierarchy.
  *

@@ -1,7 +1,7 @@
 /*
  * class.h: the door through which C code meets the object model.
  *
- * It is not the model: what classes mean is written in lua/csock/class.lua,
+ * It is not the model: what classes mean is written in lua/csock/class/,
  * and class.c holds only what has to be fast. Whoever makes userdata in C
  * includes this file to give an instance its metatable; how it is known again
  * is told in mark.h.

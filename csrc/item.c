@@ -236,16 +236,24 @@ static size_t appetite(const cs_File *f, const cs_Item *item, size_t pos) {
   return n > f->size ? n : f->size;
 }
 
-/* Receive once: 1, 0 at the end, -errno; *drained if there is no more. */
+/* Receive once, at most 'n' bytes: how many, or -errno. */
+ssize_t cs_receiveonce(cs_Handle *h, char *p, size_t n, int dontwait) {
+  ssize_t got = recv(h->source.fd, p, n, dontwait);
+  if (got < 0) return -errno;
+  cs_notereceived((cs_Socket *)h, got, 0);
+  cs_noteshort((cs_Socket *)h, (size_t)got, n, 0);
+  return got;
+}
+
+/* The same behind what is there: 1, 0 at the end, -errno; *drained if there is
+** no more. */
 static int fill(cs_File *f, cs_Handle *h, size_t n, int dontwait,
                 int *drained) {
   int err = make_room(f, n);
   ssize_t got;
   if (err != 0) return err;
-  got = recv(h->source.fd, f->in + f->end, n, dontwait);
-  if (got < 0) return -errno;
-  cs_notereceived((cs_Socket *)h, got, 0);
-  cs_noteshort((cs_Socket *)h, (size_t)got, n, 0);
+  got = cs_receiveonce(h, f->in + f->end, n, dontwait);
+  if (got < 0) return (int)got;
   *drained = (size_t)got < n && (h->source.idle & CS_READ);
   f->end += (size_t)got;
   return got > 0;
@@ -266,10 +274,8 @@ int cs_landcount(lua_State *L, cs_File *f, cs_Handle *h, const cs_Item *item,
   /* that may have run finalizers */
   if (cs_unread(f) > 0 || f->ended || f->sock == NULL) return 0;
   if (make_room(f, item->n) != 0) return -ENOMEM;
-  got = recv(h->source.fd, landing, item->n, dontwait);
-  if (got <= 0) return got < 0 ? -errno : 0;
-  cs_notereceived((cs_Socket *)h, got, 0);
-  cs_noteshort((cs_Socket *)h, (size_t)got, item->n, 0);
+  got = cs_receiveonce(h, landing, item->n, dontwait);
+  if (got <= 0) return (int)got;
   f->timedout = 0;
   if ((size_t)got == item->n) {
     f->taken += item->n;
@@ -282,8 +288,8 @@ int cs_landcount(lua_State *L, cs_File *f, cs_Handle *h, const cs_Item *item,
   return h->source.idle & CS_READ ? -CS_EMORE : 0;
 }
 
-/* The same for an item whose end is not known before it is seen, on a file
-** that must not read beyond it: look first, then take.  2 when it is whole. */
+/* For an item whose end is not known before it is seen, on a file that must not
+** read beyond it: look first, then take.  2 when it is whole. */
 static int fill_exactly(cs_File *f, cs_Handle *h, const cs_Item *item,
                         size_t pos, int dontwait, size_t *used) {
   size_t have = cs_unread(f), want;

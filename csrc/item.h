@@ -31,6 +31,7 @@ int cs_measure(cs_File *f, const cs_Item *item, size_t pos, int eof,
                size_t *used);
 int cs_obtain(cs_File *f, cs_Handle *h, cs_Item *item, size_t pos, int dontwait,
               size_t *used);
+ssize_t cs_receiveonce(cs_Handle *h, char *p, size_t n, int dontwait);
 int cs_landcount(lua_State *L, cs_File *f, cs_Handle *h, const cs_Item *item,
                  int dontwait);
 int cs_pushitem(lua_State *L, cs_File *f, const cs_Item *item, size_t pos,

@@ -150,10 +150,8 @@ static int try_some(lua_State *L, cs_Handle *h, int dontwait) {
   if (cs_unread(f) > 0 || f->ended) return try_item(L, h, dontwait);
   if (size > CS_PIECE) size = CS_PIECE;
   landing = cs_land(L, &h->loop->landing, size);
-  n = recv(h->source.fd, landing, size, dontwait);
-  if (n < 0) return -errno;
-  cs_notereceived((cs_Socket *)h, n, 0);
-  cs_noteshort((cs_Socket *)h, (size_t)n, size, 0);
+  n = cs_receiveonce(h, landing, size, dontwait);
+  if (n < 0) return (int)n;
   if (n > 0) f->timedout = 0;
   f->taken += (size_t)n;
   cs_pushreceived(L, h->loop, landing, (size_t)n);
@@ -469,10 +467,8 @@ static int try_readinto(lua_State *L, cs_Handle *h, int dontwait) {
   }
   if (f->sock == NULL) return -EBADF;
   if (cs_unread(f) > 0) return copy_into(L, f, b);
-  got = recv(h->source.fd, b->data, b->size, dontwait);
-  if (got < 0) return -errno;
-  cs_notereceived((cs_Socket *)h, got, 0);
-  cs_noteshort((cs_Socket *)h, (size_t)got, b->size, 0);
+  got = cs_receiveonce(h, b->data, b->size, dontwait);
+  if (got < 0) return (int)got;
   if (got > 0) f->timedout = 0;
   f->taken += (size_t)got;
   lua_pushinteger(L, (lua_Integer)got);

@@ -285,15 +285,18 @@ static int task_wake(lua_State *L) {
   return 0;
 }
 
+static void push_current(lua_State *L, const cs_Loop *loop) {
+  if (loop->current != NULL)
+    cs_pushtask(L, loop->current);
+  else
+    luaL_pushfail(L);
+}
+
 /* loop.current() -> the task now running, or nil outside of tasks. */
 static int task_current(lua_State *L) {
   cs_Loop *loop = cs_loop(L);
-  if (loop->current == NULL) {
-    luaL_pushfail(L);
-    return 1;
-  }
-  loop->current->shown = 1;
-  cs_pushtask(L, loop->current);
+  if (loop->current != NULL) loop->current->shown = 1;
+  push_current(L, loop);
   return 1;
 }
 
@@ -360,10 +363,7 @@ static int task_scope(lua_State *L) {
   luaL_checknumber(L, 1);
   deadline = cs_deadline(cs_checktimeout(L, 1));
   s = lua_newuserdatauv(L, sizeof *s, 1);
-  if (loop->current != NULL) /* it must not go before the scope does */
-    cs_pushtask(L, loop->current);
-  else
-    lua_pushnil(L);
+  push_current(L, loop); /* it must not go before the scope does */
   lua_setiuservalue(L, -2, 1);
   s->before = *scope;
   s->task = loop->current;

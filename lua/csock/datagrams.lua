@@ -248,9 +248,8 @@ end
 local function answer(self, usual, taking, plan, fill)
   local ready, err
   repeat
-    if plan.stamp ~= changes[1] or plan.cls ~= self.RequestHandlerClass then
-      plan, fill = answering_of(self, usual), nil
-    end
+    local now = answering_of(self, usual)
+    if now ~= plan then plan, fill = now, nil end
     if not plan.tasks then return serve(self, plan) end
     if not fill and self.max_connections then limits.make_room(self) end
     ready, err = work_in_task(self, plan, fill)
